@@ -1,0 +1,5 @@
+//! From a file and the environment to settings that cannot be wrong.
+
+pub mod settings;
+
+pub use settings::Settings;

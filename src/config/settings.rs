@@ -1,0 +1,163 @@
+//! The configuration after validation. Nothing below `gateway` sees the file's own shape.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use http::Uri;
+
+use crate::policy::credential::{AuthScheme, CredentialId};
+use crate::policy::endpoint::{Endpoint, Priority, UpstreamId, Weight};
+use crate::policy::quota::{LabelSpec, PoolSpec};
+
+/// Everything `weir serve` needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `[server]`
+    pub server: Server,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[log]`
+    pub log: Log,
+    /// `[cache]`
+    pub cache: Cache,
+    /// `[[clients]]`; empty = anonymous callers.
+    pub clients: Vec<ClientSettings>,
+    /// `[upstreams.*]`, at least one; mounts are distinct.
+    pub upstreams: Vec<UpstreamSettings>,
+    /// SHA-256 (hex) of the effective configuration, secrets masked: tells two gateways apart.
+    pub digest: String,
+}
+
+/// `[server]`
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The public listener.
+    pub listen: SocketAddr,
+    /// Worker threads; 0 = one per core.
+    pub workers: usize,
+    /// The whole request, queueing included.
+    pub request_timeout: Duration,
+    /// From the stop signal until whoever is left is cut off.
+    pub drain_timeout: Duration,
+    /// How long a connection may take to send a request's head, or stay idle between requests.
+    pub header_timeout: Duration,
+    /// Largest request head, bytes.
+    pub max_header_bytes: usize,
+    /// Largest request body, bytes.
+    pub max_body_bytes: usize,
+    /// Most connections at a time; more wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Most requests at a time; more are refused with 503.
+    pub max_in_flight: usize,
+    /// Anonymous callers are welcome on an address that is not loopback.
+    pub allow_anonymous: bool,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// The admin listener.
+    pub listen: SocketAddr,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// A tracing filter directive, "info" by default.
+    pub level: String,
+    /// How lines look.
+    pub format: LogFormat,
+    /// Whether a line is written for every request.
+    pub access: bool,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    /// For people.
+    Pretty,
+    /// For machines.
+    Json,
+}
+
+/// `[cache]`
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// Keys, headers and bodies counted.
+    pub max_bytes: u64,
+    /// Larger answers pass through without being stored.
+    pub max_entry_bytes: usize,
+}
+
+/// One of `[[clients]]`.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    /// Unique; a metric label.
+    pub name: String,
+    /// SHA-256 of the API key.
+    pub key_sha256: [u8; 32],
+    /// Share of a contended budget.
+    pub weight: Weight,
+    /// Order among those who wait.
+    pub priority: Priority,
+    /// The client's own share, if one is configured.
+    pub quota: Option<ClientQuota>,
+}
+
+/// A client's own share, hits included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientQuota {
+    /// Requests a second on average.
+    pub per_second: NonZeroU32,
+    /// How many at once after a rest.
+    pub burst: NonZeroU32,
+}
+
+/// One of `[upstreams.*]`.
+#[derive(Clone, Debug)]
+pub struct UpstreamSettings {
+    /// Its name.
+    pub id: UpstreamId,
+    /// `http` or `https`, with authority; the path has no trailing slash and no query.
+    pub base_url: Uri,
+    /// Path prefixes under which clients find it; `""` is the root. No trailing slash.
+    pub mounts: Vec<String>,
+    /// How path parameters are spelt.
+    pub spelling: Spelling,
+    /// Names the credential; safe to log.
+    pub credential: CredentialId,
+    /// How requests are authorized.
+    pub auth: AuthScheme,
+    /// Rate-limit classes; every endpoint's label is one of them.
+    pub labels: Vec<LabelSpec>,
+    /// Daily budgets; every label's pool is one of them.
+    pub pools: Vec<PoolSpec>,
+    /// The table. No two rows answer to the same method and template.
+    pub endpoints: Vec<Endpoint>,
+    /// How long a connection (TCP and TLS) may take.
+    pub connect_timeout: Duration,
+    /// From sending a request until its answer's head.
+    pub first_byte_timeout: Duration,
+    /// From sending a request until the end of its answer.
+    pub total_timeout: Duration,
+    /// How long an unused connection is kept; below the upstream's own figure.
+    pub idle_timeout: Duration,
+    /// Second and later attempts of one idempotent request; 0 = none.
+    pub max_retries: u32,
+    /// Speak HTTP/2 without TLS and negotiation ("prior knowledge").
+    pub http2_prior_knowledge: bool,
+}
+
+/// How path parameters of an upstream are spelt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spelling {
+    /// As RFC 3986 says: one segment, percent-encoded once.
+    #[default]
+    Plain,
+    /// Zoom session ids: base64 with slashes, encoded none to three times, sent on encoded twice.
+    ZoomSessionId,
+}

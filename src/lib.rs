@@ -1,0 +1,7 @@
+//! weir
+
+pub mod clock;
+pub mod config;
+pub mod http;
+pub mod policy;
+pub mod secret;

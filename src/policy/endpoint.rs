@@ -1,0 +1,201 @@
+//! What an endpoint is: method and path template -> label, parameters, cache rule.
+//!
+//! These types are what is left of the configuration once it has been validated; a value of them
+//! cannot be wrong.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+
+use super::quota::LabelId;
+
+/// The name of an endpoint, unique within its upstream. Safe to log; used as a metric label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointId(Arc<str>);
+
+/// The name of an upstream, unique within the configuration. Safe to log; a metric label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UpstreamId(Arc<str>);
+
+macro_rules! id {
+    ($($name:ident),*) => {$(
+        impl $name {
+            /// Takes the name as it stands in the configuration.
+            pub fn new(name: impl Into<Arc<str>>) -> Self {
+                Self(name.into())
+            }
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+pub(crate) use id;
+id!(EndpointId, UpstreamId);
+
+/// One row of an upstream's table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// Its name.
+    pub id: EndpointId,
+    /// Which methods it answers to.
+    pub methods: Methods,
+    /// A matchit template relative to the upstream's mount: `/a/{b}`, `/{*rest}`.
+    pub path: String,
+    /// The budget it spends from; none = no limit.
+    pub label: Option<LabelId>,
+    /// Declared query parameters, sorted by name. Undeclared ones pass through unchecked.
+    pub parameters: Vec<Parameter>,
+    /// Which parameters (path and query) tell entries apart.
+    pub key: KeyRule,
+    /// Whether and how answers are stored.
+    pub cache: CacheRule,
+    /// Freshness by parameter value; the first that matches wins.
+    pub when: Vec<WhenRule>,
+    /// How pages of a listing name one another.
+    pub page_token: Option<PageTokenRule>,
+}
+
+/// The methods an endpoint answers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// `method = "*"`
+    Any,
+    /// One or more.
+    Listed(Vec<Method>),
+}
+
+/// A query parameter an endpoint declares, and is therefore checked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name, case-sensitive.
+    pub name: String,
+    /// What values it may take.
+    pub kind: ParameterKind,
+    /// What its absence means; made explicit in keys and towards the upstream.
+    pub default: Option<String>,
+    /// Absence is a 400.
+    pub required: bool,
+}
+
+/// What values a parameter may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParameterKind {
+    /// A closed set, compared case-sensitively.
+    OneOf(Vec<String>),
+    /// A decimal integer within bounds (inclusive).
+    Integer {
+        /// Smallest.
+        min: i64,
+        /// Largest.
+        max: i64,
+    },
+    /// Any text of at most so many bytes. An empty value counts as absent.
+    Text {
+        /// Longest, in bytes.
+        max_length: usize,
+    },
+}
+
+/// Which parameters tell entries apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyRule {
+    /// Every path and query parameter.
+    Every,
+    /// These only; query parameters not named here are not sent upstream either, so that what
+    /// does not distinguish entries cannot change them.
+    Only(Vec<String>),
+}
+
+/// Whether and how answers are stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CacheRule {
+    /// Never.
+    Off,
+    /// By our figures, whatever the upstream says.
+    Override {
+        /// The default figures; see [`Endpoint::when`].
+        lifetimes: Lifetimes,
+        /// Entries are not shared between clients.
+        vary_by_client: bool,
+    },
+    /// By the upstream's own headers, as a shared cache (RFC 9111).
+    Respect,
+}
+
+/// How long an answer is fresh and may be served stale, counted from when it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Served without asking.
+    pub fresh: Duration,
+    /// After `fresh`: served while one flight refreshes it (RFC 5861, section 3).
+    pub stale_while_revalidate: Duration,
+    /// After `fresh`: served if the refresh fails or the budget refuses it (RFC 5861, section 4).
+    pub stale_if_error: Duration,
+}
+
+/// Other figures for requests whose parameters have these values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WhenRule {
+    /// All have to hold.
+    pub matches: Vec<(String, WhenValue)>,
+    /// What then applies.
+    pub lifetimes: Lifetimes,
+}
+
+/// A condition on one parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WhenValue {
+    /// `"*"`: present, whatever it says.
+    Present,
+    /// Exactly this.
+    Is(String),
+}
+
+/// How pages of a listing name one another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageTokenRule {
+    /// The query parameter that asks for the next page.
+    pub request: String,
+    /// The top-level member of the JSON answer that names it.
+    pub response: String,
+    /// How long the upstream honours a token.
+    pub lifetime: Duration,
+    /// How much of that is left to the reader at least.
+    pub margin: Duration,
+}
+
+/// The priority of a client's requests in the queue for tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// As everybody.
+    #[default]
+    Normal,
+    /// When nobody else waits.
+    Low,
+}
+
+impl Priority {
+    /// As written in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// A client's weight when several want more than there is.
+pub type Weight = NonZeroU32;
