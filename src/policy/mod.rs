@@ -2,6 +2,16 @@
 //!
 //! `now` is a parameter and the last one; answers are enums; the caller acts in one `match`.
 
+pub mod cache_key;
 pub mod credential;
 pub mod endpoint;
+pub mod fair_queue;
+pub mod feedback;
+pub mod freshness;
+pub mod page;
+pub mod params;
 pub mod quota;
+pub mod respect;
+pub mod retry;
+pub mod route;
+pub mod spelling;

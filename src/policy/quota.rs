@@ -1,9 +1,10 @@
 //! What may be spent: labels, their windows, and the pools they share.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::endpoint::id;
 
@@ -52,3 +53,134 @@ pub struct PoolSpec {
     /// When the day begins, as time since 00:00 UTC.
     pub resets_at: Duration,
 }
+
+/// How much longer than its name a window is kept, so that requests which bunch up on the way
+/// still arrive at the upstream one window apart. 2 % of a second; less of a minute.
+pub const JITTER_MARGIN: Duration = Duration::from_millis(20);
+
+/// Guards one sliding window exactly, by remembering the last `limit` departures.
+///
+/// A token bucket of capacity B and rate R lets B + R through in one window. This guard does not:
+/// departure n waits until departure n - limit is a whole window (and [`JITTER_MARGIN`]) ago.
+#[derive(Debug)]
+pub struct WindowGuard {
+    limit: usize,
+    per: Duration,
+    departures: VecDeque<Instant>,
+}
+
+impl WindowGuard {
+    /// A window in which nothing has happened.
+    pub fn new(spec: WindowSpec) -> Self {
+        let limit = spec.limit.get() as usize;
+        Self { limit, per: spec.per + JITTER_MARGIN, departures: VecDeque::new() }
+    }
+
+    /// When a request may leave that has `ahead` others before it, each leaving as soon as it may.
+    pub fn earliest(&self, ahead: usize, now: Instant) -> Instant {
+        let rounds = u32::try_from(ahead / self.limit).unwrap_or(u32::MAX);
+        let index = (self.departures.len() + ahead % self.limit).checked_sub(self.limit);
+        let first = index
+            .and_then(|index| self.departures.get(index))
+            .map_or(now, |&departed| now.max(departed + self.per));
+        first + self.per.saturating_mul(rounds)
+    }
+
+    /// Records a departure. Instants do not run backwards between calls.
+    pub fn take(&mut self, now: Instant) {
+        if self.departures.len() == self.limit {
+            self.departures.pop_front();
+        }
+        self.departures.push_back(now);
+    }
+
+    /// Forgets a departure that did not happen after all.
+    pub fn give_back(&mut self, at: Instant) {
+        if let Some(index) = self.departures.iter().rposition(|&departed| departed == at) {
+            self.departures.remove(index);
+        }
+    }
+
+    /// How many may leave now.
+    pub fn remaining(&self, now: Instant) -> usize {
+        let held = self.departures.iter().rev().take_while(|&&d| d + self.per > now).count();
+        self.limit - held
+    }
+}
+
+/// What is left of a day's budget.
+#[derive(Debug)]
+pub struct DayLedger {
+    per_day: u32,
+    resets_at: Duration,
+    spent: u32,
+    ends: SystemTime,
+    closed_until: Option<SystemTime>,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+impl DayLedger {
+    /// A day in which nothing has been spent.
+    pub fn new(spec: &PoolSpec, wall: SystemTime) -> Self {
+        let resets_at = spec.resets_at;
+        let ends = next_reset(resets_at, wall);
+        Self { per_day: spec.per_day.get(), resets_at, spent: 0, ends, closed_until: None }
+    }
+
+    /// Begins a new day if the old one has ended.
+    pub fn roll(&mut self, wall: SystemTime) {
+        if wall >= self.ends {
+            self.spent = 0;
+            self.ends = next_reset(self.resets_at, wall);
+        }
+        self.closed_until = self.closed_until.filter(|&until| wall < until);
+    }
+
+    /// What may still be spent. Call [`DayLedger::roll`] first.
+    pub fn remaining(&self) -> u32 {
+        if self.closed_until.is_some() { 0 } else { self.per_day.saturating_sub(self.spent) }
+    }
+
+    /// When spending is possible again, for a ledger that has nothing left.
+    pub fn opens(&self) -> SystemTime {
+        if self.per_day.saturating_sub(self.spent) == 0 {
+            return self.closed_until.map_or(self.ends, |until| until.max(self.ends));
+        }
+        self.closed_until.unwrap_or(self.ends)
+    }
+
+    /// Spends one.
+    pub fn take(&mut self) {
+        self.spent = self.spent.saturating_add(1);
+    }
+
+    /// Gives one back, if the day it was taken on has not ended since.
+    pub fn give_back(&mut self, taken_on_day_ending: SystemTime) {
+        if taken_on_day_ending == self.ends {
+            self.spent = self.spent.saturating_sub(1);
+        }
+    }
+
+    /// When this day ends; names the day.
+    pub fn ends(&self) -> SystemTime {
+        self.ends
+    }
+
+    /// The upstream says that the day's budget is gone: nothing is spent until then. An instant
+    /// that is absent, past or more than a day away is taken as the end of the day.
+    pub fn close(&mut self, until: Option<SystemTime>, wall: SystemTime) {
+        let until = until.filter(|&at| at > wall && at <= wall + DAY).unwrap_or(self.ends);
+        self.closed_until = Some(self.closed_until.map_or(until, |old| old.max(until)));
+    }
+}
+
+fn next_reset(resets_at: Duration, wall: SystemTime) -> SystemTime {
+    let since_epoch = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let days = since_epoch.saturating_sub(resets_at).as_secs() / DAY.as_secs();
+    let candidate = SystemTime::UNIX_EPOCH + resets_at + DAY * u32::try_from(days).unwrap_or(0);
+    if candidate > wall { candidate } else { candidate + DAY }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! How long an answer may be served, and how.
+
+use std::time::{Duration, Instant};
+
+use super::endpoint::{Lifetimes, WhenRule, WhenValue};
+use super::params::Canonical;
+
+/// When an answer was made and how long it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Just before the request for it left: the answer cannot be older than that.
+    pub made_at: Instant,
+    /// How old it already was on arrival.
+    pub initial_age: Duration,
+    /// What the rule allows.
+    pub lifetimes: Lifetimes,
+    /// Beyond this age it is not served at all, stale or not: a page token in it would die in the
+    /// reader's hands.
+    pub oldest_age: Option<Duration>,
+}
+
+/// What may be done with an entry now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Serve it; it stays fresh for so long.
+    Fresh {
+        /// Time left.
+        ttl: Duration,
+    },
+    /// Serve it and refresh it behind the reader's back (RFC 5861, section 3).
+    StaleWhileRevalidate,
+    /// Fetch; serve it only if that fails (RFC 5861, section 4).
+    StaleIfError,
+    /// Fetch.
+    Dead,
+}
+
+impl Times {
+    /// RFC 9111, section 4.2.3: time since it was made, plus the age it arrived with.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.made_at) + self.initial_age
+    }
+
+    /// What may be done with it.
+    pub fn freshness(&self, now: Instant) -> Freshness {
+        let age = self.age(now);
+        let Lifetimes { fresh, stale_while_revalidate, stale_if_error } = self.lifetimes;
+        let fresh = self.oldest_age.map_or(fresh, |oldest| fresh.min(oldest));
+        if self.oldest_age.is_some_and(|oldest| age >= oldest) {
+            return Freshness::Dead;
+        }
+        if age < fresh {
+            return Freshness::Fresh { ttl: fresh - age };
+        }
+        let stale = age - fresh;
+        if stale < stale_while_revalidate {
+            Freshness::StaleWhileRevalidate
+        } else if stale < stale_if_error {
+            Freshness::StaleIfError
+        } else {
+            Freshness::Dead
+        }
+    }
+
+    /// How long after `made_at` the entry may still be of use; it may be forgotten then.
+    pub fn retention(&self) -> Duration {
+        let Lifetimes { fresh, stale_while_revalidate, stale_if_error } = self.lifetimes;
+        let rule = fresh.saturating_add(stale_while_revalidate.max(stale_if_error));
+        self.oldest_age.map_or(rule, |oldest| rule.min(oldest)).saturating_sub(self.initial_age)
+    }
+}
+
+/// The figures for a request: those of the first `when` that matches its parameters.
+pub fn lifetimes(default: Lifetimes, when: &[WhenRule], parameters: &Canonical) -> Lifetimes {
+    let holds = |(name, value): &(String, WhenValue)| match (value, parameters.value(name)) {
+        (WhenValue::Present, actual) => actual.is_some(),
+        (WhenValue::Is(expected), actual) => actual == Some(expected.as_str()),
+    };
+    when.iter().find(|rule| rule.matches.iter().all(holds)).map_or(default, |rule| rule.lifetimes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const fn seconds(fresh: u64, swr: u64, sie: u64) -> Lifetimes {
+        Lifetimes {
+            fresh: Duration::from_secs(fresh),
+            stale_while_revalidate: Duration::from_secs(swr),
+            stale_if_error: Duration::from_secs(sie),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin")]
+    fn times(lifetimes: Lifetimes, oldest_age: Option<u64>) -> Times {
+        let oldest_age = oldest_age.map(Duration::from_secs);
+        Times { made_at: Instant::now(), initial_age: Duration::ZERO, lifetimes, oldest_age }
+    }
+
+    #[test]
+    fn an_answer_goes_from_fresh_to_dead_at_its_rules_edges() {
+        use Freshness::{Dead, StaleIfError, StaleWhileRevalidate};
+        let fresh = |s| Freshness::Fresh { ttl: Duration::from_secs(s) };
+        for (oldest, age, expected) in [
+            (None, 0, fresh(10)),
+            (None, 9, fresh(1)),
+            (None, 10, StaleWhileRevalidate),
+            (None, 39, StaleWhileRevalidate),
+            (None, 40, StaleIfError),
+            (None, 609, StaleIfError),
+            (None, 610, Dead),
+            (Some(780), 609, StaleIfError),
+            (Some(100), 99, StaleIfError),
+            (Some(100), 100, Dead),
+            (Some(5), 0, fresh(5)),
+            (Some(5), 5, Dead),
+        ] {
+            let times = times(seconds(10, 30, 600), oldest);
+            let now = times.made_at + Duration::from_secs(age);
+            assert_eq!(times.freshness(now), expected, "age {age}, oldest {oldest:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_matching_when_decides() {
+        let rule = |name: &str, value, fresh| WhenRule {
+            matches: vec![(name.to_owned(), value)],
+            lifetimes: seconds(fresh, 0, 0),
+        };
+        let when = [
+            rule("type", WhenValue::Is("past".into()), 600),
+            rule("next_page_token", WhenValue::Present, 300),
+        ];
+        let ask = |query: &[(&str, &str)]| Canonical {
+            path: Vec::new(),
+            query: query.iter().map(|&(n, v)| (n.into(), v.into())).collect(),
+        };
+        let default = seconds(10, 0, 0);
+        for (query, fresh) in [
+            (vec![("type", "live")], 10),
+            (vec![("type", "past")], 600),
+            (vec![("next_page_token", "x"), ("type", "past")], 600),
+            (vec![("next_page_token", "x"), ("type", "live")], 300),
+        ] {
+            let found = lifetimes(default, &when, &ask(&query));
+            assert_eq!(found.fresh, Duration::from_secs(fresh), "{query:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn freshness_never_grows_and_nothing_is_served_beyond_retention(
+            fresh in 0_u64..50, swr in 0_u64..50, sie in 0_u64..50,
+            oldest in prop::option::of(1_u64..80), step in 0_u64..200,
+        ) {
+            let order = |f| match f {
+                Freshness::Fresh { .. } => 0,
+                Freshness::StaleWhileRevalidate => 1,
+                Freshness::StaleIfError => 2,
+                Freshness::Dead => 3,
+            };
+            let times = times(seconds(fresh, swr, sie), oldest);
+            let at = |s| times.freshness(times.made_at + Duration::from_secs(s));
+            prop_assert!(order(at(step)) <= order(at(step + 1)));
+            if Duration::from_secs(step) >= times.retention() {
+                prop_assert_eq!(at(step), Freshness::Dead);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+use proptest::prelude::*;
+
+use super::super::endpoint::{CacheRule, EndpointId, Methods};
+use super::*;
+
+fn users() -> Endpoint {
+    let one_of = |values: &[&str]| ParameterKind::OneOf(values.iter().map(|&v| v.into()).collect());
+    let parameter = |name: &str, kind, default: Option<&str>| Parameter {
+        name: name.to_owned(),
+        kind,
+        default: default.map(str::to_owned),
+        required: false,
+    };
+    Endpoint {
+        id: EndpointId::new("list-session-users"),
+        methods: Methods::Any,
+        path: "/videosdk/sessions/{sessionId}/users".to_owned(),
+        label: None,
+        parameters: vec![
+            parameter("next_page_token", ParameterKind::Text { max_length: 8 }, None),
+            parameter("page_size", ParameterKind::Integer { min: 1, max: 300 }, Some("30")),
+            parameter("type", one_of(&["live", "past"]), Some("live")),
+        ],
+        key: KeyRule::Every,
+        cache: CacheRule::Off,
+        when: Vec::new(),
+        page_token: None,
+    }
+}
+
+fn canonical(id: &str, query: &str) -> Result<Canonical, BadParameter> {
+    Canonical::new(&users(), &[("sessionId".to_owned(), id)], Some(query))
+}
+
+#[test]
+fn defaults_order_and_spelling_do_not_matter() {
+    let plain = canonical("abc", "").unwrap();
+    for query in [
+        "type=live",
+        "page_size=30",
+        "page_size=030&type=live",
+        "&&type=live&page_size=30&",
+        "type=%6Cive&page%5Fsize=30",
+        "next_page_token=",
+        "access_token=secret&type=live",
+    ] {
+        assert_eq!(canonical("%61bc", query).unwrap(), plain, "{query}");
+    }
+    let target = plain.target(&users().path, Spelling::Plain);
+    assert_eq!(target, "/videosdk/sessions/abc/users?page_size=30&type=live");
+}
+
+#[test]
+fn bad_values_name_the_parameter_and_what_would_be_right() {
+    for (query, name, why) in [
+        ("type=foo", "type", "must be one of live, past"),
+        ("type=", "type", "must be one of live, past"),
+        ("type=LIVE", "type", "must be one of live, past"),
+        ("page_size=0", "page_size", "must be a whole number from 1 to 300"),
+        ("page_size=301", "page_size", "must be a whole number from 1 to 300"),
+        ("page_size=abc", "page_size", "must be a whole number from 1 to 300"),
+        ("page_size=+5", "page_size", "must be a whole number from 1 to 300"),
+        ("page_size=", "page_size", "must be a whole number from 1 to 300"),
+        ("page_size=99999999999999999999", "page_size", "must be a whole number from 1 to 300"),
+        ("type=live&type=live", "type", "is given more than once"),
+        ("next_page_token=123456789", "next_page_token", "must not be longer than 8 bytes"),
+        ("other=%FF", "other", "is not UTF-8 once percent-decoded"),
+    ] {
+        let error = canonical("abc", query).unwrap_err();
+        assert_eq!((error.name.as_str(), error.why.as_str()), (name, why), "{query}");
+    }
+    let many = "x=1&".repeat(MAX_PARAMETERS + 1);
+    assert!(canonical("abc", &many).unwrap_err().why.contains("more than 64"));
+}
+
+#[test]
+fn what_is_not_in_the_key_is_not_sent() {
+    let mut endpoint = users();
+    endpoint.key = KeyRule::Only(vec!["sessionId".into(), "type".into()]);
+    let canonical =
+        Canonical::new(&endpoint, &[("sessionId".into(), "a")], Some("_=1&page_size=5")).unwrap();
+    let target = canonical.target(&endpoint.path, Spelling::Plain);
+    assert_eq!(target, "/videosdk/sessions/a/users?type=live");
+}
+
+#[test]
+fn undeclared_parameters_pass_and_tell_requests_apart() {
+    let one = canonical("a", "b=2&a=1&b=1").unwrap();
+    assert_eq!(one, canonical("a", "b=2&b=1&a=1").unwrap());
+    assert_ne!(one, canonical("a", "b=1&b=2&a=1").unwrap());
+    assert!(
+        one.target(&users().path, Spelling::Plain).ends_with("?a=1&b=2&b=1&page_size=30&type=live")
+    );
+}
+
+#[test]
+fn templates_are_filled_with_one_encoding_and_catch_alls_as_they_came() {
+    let value = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    for (template, values, expected) in [
+        ("/a/{b}/c", vec![value("b", "x/y z%")], "/a/x%2Fy%20z%25/c"),
+        ("/a/{b}.json", vec![value("b", "é")], "/a/%C3%A9.json"),
+        ("/{*rest}", vec![value("rest", "x/%2Fy")], "/x/%2Fy"),
+        ("/{*rest}", vec![], "/"),
+        ("/{{b}}/{c}", vec![value("c", "1")], "/%7Bb%7D/1"),
+    ] {
+        assert_eq!(render(template, &values, Spelling::Plain), expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn different_questions_never_share_a_spelling(a in ".{0,6}", b in ".{0,6}") {
+        let ask = |text: &str| {
+            let raw = utf8_percent_encode(text, ENCODED).to_string();
+            let query = format!("q={raw}");
+            canonical(&raw, &query).unwrap().target(&users().path, Spelling::Plain)
+        };
+        prop_assert_eq!(a == b, ask(&a) == ask(&b));
+    }
+
+    #[test]
+    fn no_query_makes_it_panic(query in ".*") {
+        drop(canonical("a", &query));
+    }
+}

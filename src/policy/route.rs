@@ -1,0 +1,194 @@
+//! Which endpoint a method and a path mean.
+
+use std::collections::HashMap;
+
+use http::Method;
+use matchit::Router;
+
+use super::endpoint::{Endpoint, Methods};
+
+/// One upstream's endpoints, ready to be matched. Templates are tried by specificity: a literal
+/// segment before a parameter, a parameter before a catch-all.
+#[derive(Debug)]
+pub struct RouteTable {
+    by_method: HashMap<Method, Router<usize>>,
+    other_methods: Router<usize>,
+}
+
+/// The answer to [`RouteTable::find`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Route<'p> {
+    /// This endpoint, with the raw text of its path parameters.
+    Found {
+        /// Index into the slice the table was built from.
+        endpoint: usize,
+        /// Name and raw (still encoded) text, in template order.
+        captures: Vec<(String, &'p str)>,
+    },
+    /// The path is known, the method is not.
+    MethodNotAllowed {
+        /// For the `Allow` field.
+        allow: String,
+    },
+    /// Nothing of the kind.
+    Unknown,
+}
+
+/// Two endpoints answer to the same method and path, or a template is malformed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct RouteConflict {
+    /// Index of the endpoint that could not be added.
+    pub endpoint: usize,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl RouteTable {
+    /// Builds the table. Endpoints for listed methods win over `method = "*"` where both have the
+    /// same template; `GET` also answers `HEAD` (RFC 9110, section 9.3.2).
+    pub fn new(endpoints: &[Endpoint]) -> Result<Self, RouteConflict> {
+        let mut by_method: HashMap<Method, Router<usize>> = HashMap::new();
+        for (index, endpoint) in endpoints.iter().enumerate() {
+            if let Methods::Listed(methods) = &endpoint.methods {
+                for method in methods {
+                    insert(by_method.entry(method.clone()).or_default(), endpoint, index)?;
+                }
+            }
+        }
+        if by_method.contains_key(&Method::GET) {
+            let head = by_method.entry(Method::HEAD).or_default();
+            for (index, endpoint) in endpoints.iter().enumerate() {
+                if matches!(&endpoint.methods, Methods::Listed(m) if m.contains(&Method::GET)) {
+                    keep_first(head, endpoint, index);
+                }
+            }
+        }
+        let mut other_methods = Router::new();
+        for (index, endpoint) in endpoints.iter().enumerate() {
+            if endpoint.methods == Methods::Any {
+                insert(&mut other_methods, endpoint, index)?;
+                for router in by_method.values_mut() {
+                    keep_first(router, endpoint, index);
+                }
+            }
+        }
+        Ok(Self { by_method, other_methods })
+    }
+
+    /// Finds the endpoint for a path below the upstream's mount.
+    pub fn find<'p>(&self, method: &Method, path: &'p str) -> Route<'p> {
+        let router = self.by_method.get(method).unwrap_or(&self.other_methods);
+        if let Ok(found) = router.at(path) {
+            let captures =
+                found.params.iter().map(|(name, text)| (name.to_owned(), text)).collect();
+            return Route::Found { endpoint: *found.value, captures };
+        }
+        let mut allowed: Vec<&str> = self
+            .by_method
+            .iter()
+            .filter(|(_, router)| router.at(path).is_ok())
+            .map(|(method, _)| method.as_str())
+            .collect();
+        if allowed.is_empty() {
+            return Route::Unknown;
+        }
+        allowed.sort_unstable();
+        Route::MethodNotAllowed { allow: allowed.join(", ") }
+    }
+}
+
+fn insert(
+    router: &mut Router<usize>,
+    endpoint: &Endpoint,
+    index: usize,
+) -> Result<(), RouteConflict> {
+    let conflict = |why: String| RouteConflict { endpoint: index, why };
+    router.insert(endpoint.path.as_str(), index).map_err(|error| conflict(error.to_string()))?;
+    if let Some((above, _)) = endpoint.path.split_once("{*") {
+        // `/{*rest}` is meant to match `/` too, which matchit leaves out. A template of its own
+        // for that path stands first.
+        if router.at(above).is_err() {
+            router.insert(above, index).map_err(|error| conflict(error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds an endpoint unless one with a better claim has its template already.
+fn keep_first(router: &mut Router<usize>, endpoint: &Endpoint, index: usize) {
+    if insert(router, endpoint, index).is_err() {
+        // Whoever was first wins; that is the rule, not a fault.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::endpoint::{CacheRule, EndpointId, KeyRule};
+    use super::*;
+
+    fn endpoint(method: &str, path: &str) -> Endpoint {
+        let methods = match method {
+            "*" => Methods::Any,
+            list => Methods::Listed(list.split(' ').map(|m| m.parse().unwrap()).collect()),
+        };
+        Endpoint {
+            id: EndpointId::new(path),
+            methods,
+            path: path.to_owned(),
+            label: None,
+            parameters: Vec::new(),
+            key: KeyRule::Every,
+            cache: CacheRule::Off,
+            when: Vec::new(),
+            page_token: None,
+        }
+    }
+
+    #[test]
+    fn the_most_specific_endpoint_for_the_method_wins() {
+        let table = RouteTable::new(&[
+            endpoint("*", "/{*rest}"),
+            endpoint("GET", "/limited/{group}/{key}"),
+            endpoint("GET POST", "/limited/all/{key}"),
+            endpoint("DELETE", "/limited/{group}/{key}"),
+        ])
+        .unwrap();
+        for (method, path, expected) in [
+            ("GET", "/limited/a/b", Some(1)),
+            ("HEAD", "/limited/a/b", Some(1)),
+            ("GET", "/limited/all/b", Some(2)),
+            ("POST", "/limited/all/b", Some(2)),
+            ("POST", "/limited/a/b", Some(0)),
+            ("DELETE", "/limited/a/b", Some(3)),
+            ("PURGE", "/limited/a/b", Some(0)),
+            ("GET", "/limited/a", Some(0)),
+            ("GET", "/", Some(0)),
+        ] {
+            let found = match table.find(&method.parse().unwrap(), path) {
+                Route::Found { endpoint, .. } => Some(endpoint),
+                _ => None,
+            };
+            assert_eq!(found, expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_known_path_with_another_method_names_what_is_allowed() {
+        let table =
+            RouteTable::new(&[endpoint("GET", "/a/{b}"), endpoint("PUT", "/a/{b}")]).unwrap();
+        let allow = "GET, HEAD, PUT".to_owned();
+        assert_eq!(table.find(&Method::POST, "/a/1"), Route::MethodNotAllowed { allow });
+        assert_eq!(table.find(&Method::GET, "/b"), Route::Unknown);
+        assert_eq!(
+            table.find(&Method::GET, "/a/x%2Fy"),
+            Route::Found { endpoint: 0, captures: vec![("b".to_owned(), "x%2Fy")] }
+        );
+    }
+
+    #[test]
+    fn two_endpoints_for_one_method_and_template_are_a_conflict() {
+        let conflict = RouteTable::new(&[endpoint("GET", "/a/{b}"), endpoint("GET", "/a/{c}")]);
+        assert_eq!(conflict.unwrap_err().endpoint, 1);
+    }
+}
