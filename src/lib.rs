@@ -5,3 +5,4 @@ pub mod config;
 pub mod http;
 pub mod policy;
 pub mod secret;
+pub mod store;

@@ -142,6 +142,20 @@ impl DayLedger {
         if self.closed_until.is_some() { 0 } else { self.per_day.saturating_sub(self.spent) }
     }
 
+    /// What may be spent at an instant, which may lie in the next day.
+    pub fn remaining_at(&self, wall: SystemTime) -> u32 {
+        let spent = if wall >= self.ends { 0 } else { self.spent };
+        match self.closed_until {
+            Some(until) if wall < until => 0,
+            _ => self.per_day.saturating_sub(spent),
+        }
+    }
+
+    /// The day's figure.
+    pub fn per_day(&self) -> u32 {
+        self.per_day
+    }
+
     /// When spending is possible again, for a ledger that has nothing left.
     pub fn opens(&self) -> SystemTime {
         if self.per_day.saturating_sub(self.spent) == 0 {

@@ -1,0 +1,484 @@
+//! Spending: an upstream's labels and pools, and the queues in front of them.
+//!
+//! One lock guards everything an upstream's budget consists of, so that a token is taken in every
+//! window of its label (bucket, sliding windows, day pool) or in none. Nothing is awaited under
+//! it. A task a label wakes when the next token comes and hands it to whoever is next.
+//!
+//! `governor` meters the bucket: how many may leave at once after a rest, and how fast it refills.
+//! A bucket alone lets capacity + rate through in one window; [`WindowGuard`] closes that gap.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::clock::Clock;
+use crate::policy::fair_queue::{FairQueue, Rank, Share};
+use crate::policy::feedback::Throttle;
+use crate::policy::quota::{DayLedger, LabelId, LabelSpec, PoolSpec, WindowGuard};
+
+mod bucket;
+use bucket::Bucket;
+
+/// Which label of an upstream: its position in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabelIndex(usize);
+
+/// Why there is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The second's or minute's figure is used up for longer than the request can wait.
+    Rate,
+    /// The day's pool is used up.
+    Day,
+    /// The upstream has closed the label.
+    UpstreamClosed,
+    /// Too many wait already.
+    QueueFull,
+    /// The request's own time ran out while it waited.
+    Deadline,
+    /// The gateway is stopping.
+    Draining,
+}
+
+impl Reason {
+    /// As a metric label, problem type and error code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate-second",
+            Self::Day => "quota-day",
+            Self::UpstreamClosed => "upstream-closed",
+            Self::QueueFull => "queue-full",
+            Self::Deadline => "deadline",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Why.
+    pub reason: Reason,
+    /// A request that comes after so long finds a token, if nobody else takes it.
+    pub retry_after: Duration,
+}
+
+/// What is left, for headers, metrics and the status page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// The shortest window of the label: limit, length, what is left.
+    pub window: Option<(u32, Duration, usize)>,
+    /// Every window of the label: limit, length, what is left.
+    pub windows: Vec<(u32, Duration, usize)>,
+    /// The day's pool: name, figure, what is left, time until it begins anew.
+    pub pool: Option<(String, u32, u32, Duration)>,
+    /// How many wait.
+    pub queued: usize,
+}
+
+/// One upstream's budget. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    shared: Arc<Shared>,
+    _stop: Arc<DropGuard>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    clock: Clock,
+    state: Mutex<State>,
+    changed: Vec<Notify>,
+}
+
+#[derive(Debug)]
+struct State {
+    labels: Vec<Label>,
+    pools: Vec<DayLedger>,
+    draining: bool,
+}
+
+#[derive(Debug)]
+struct Label {
+    spec: LabelSpec,
+    bucket: Bucket,
+    windows: Vec<WindowGuard>,
+    pool: Option<usize>,
+    closed_until: Option<Instant>,
+    queue: FairQueue<oneshot::Sender<Taken>>,
+}
+
+/// A token that has been taken and not yet given to a request's care.
+#[derive(Debug)]
+struct Taken {
+    at: Instant,
+    day: Option<SystemTime>,
+}
+
+/// The time now, on both clocks.
+#[derive(Clone, Copy)]
+struct Now {
+    mono: Instant,
+    wall: SystemTime,
+}
+
+/// A token in a request's care. Dropped, it is given back; see [`Permit::sent`].
+#[derive(Debug)]
+pub struct Permit {
+    shared: Arc<Shared>,
+    label: LabelIndex,
+    taken: Option<Taken>,
+}
+
+impl Permit {
+    /// The request is on its way: from here on the token is spent, whatever happens.
+    pub fn sent(&mut self) -> Sent {
+        Sent { taken: self.taken.take() }
+    }
+
+    /// The request did not reach the upstream after all.
+    pub fn never_sent(&mut self, sent: Sent) {
+        self.taken = sent.taken;
+    }
+}
+
+/// Proof that a permit was spent; hand it back to [`Permit::never_sent`] or drop it.
+#[derive(Debug)]
+pub struct Sent {
+    taken: Option<Taken>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(taken) = self.taken.take() {
+            self.shared.give_back(self.label, &taken);
+        }
+    }
+}
+
+impl Limiter {
+    /// An upstream's labels and pools, all untouched. Spawns one task a label.
+    pub fn new(labels: &[LabelSpec], pools: &[PoolSpec], clock: Clock) -> Self {
+        let (mono, wall) = (clock.now(), clock.wall());
+        let label = |spec: &LabelSpec| Label {
+            bucket: Bucket::new(spec, mono),
+            windows: spec.windows.iter().map(|&window| WindowGuard::new(window)).collect(),
+            pool: spec.pool.as_ref().and_then(|id| pools.iter().position(|pool| pool.id == *id)),
+            closed_until: None,
+            queue: FairQueue::default(),
+            spec: spec.clone(),
+        };
+        let state = State {
+            labels: labels.iter().map(label).collect(),
+            pools: pools.iter().map(|pool| DayLedger::new(pool, wall)).collect(),
+            draining: false,
+        };
+        let changed = labels.iter().map(|_| Notify::new()).collect();
+        let shared = Arc::new(Shared { clock, state: Mutex::new(state), changed });
+        let stop = CancellationToken::new();
+        for index in 0..labels.len() {
+            let pump = pump(Arc::clone(&shared), LabelIndex(index), stop.clone());
+            tokio::spawn(pump);
+        }
+        Self { shared, _stop: Arc::new(stop.drop_guard()) }
+    }
+
+    /// Finds a label by name.
+    pub fn label(&self, id: &LabelId) -> Option<LabelIndex> {
+        let state = self.shared.state.lock();
+        state.labels.iter().position(|label| label.spec.id == *id).map(LabelIndex)
+    }
+
+    /// Takes one token in every window of the label, now or when it comes, if that is before the
+    /// deadline and within the label's `max_wait`; else refuses at once.
+    ///
+    /// Cancel-safe: a future that is dropped leaves the queue and costs nothing.
+    pub async fn acquire(
+        &self,
+        label: LabelIndex,
+        share: Share,
+        deadline: Instant,
+    ) -> Result<Permit, Refused> {
+        let (rank, grant, until) = match self.shared.ask(label, share, deadline) {
+            Asked::Taken(taken) => return Ok(self.permit(label, taken)),
+            Asked::Refused(refused) => return Err(refused),
+            Asked::Queued { rank, grant, until } => (rank, grant, until),
+        };
+        let mut place = Place { shared: &self.shared, label, rank: Some(rank), grant };
+        let timer = self.shared.clock.timer(until);
+        match tokio::time::timeout_at(timer, &mut place.grant).await {
+            Ok(Ok(taken)) => {
+                place.rank = None;
+                Ok(self.permit(label, taken))
+            }
+            Ok(Err(_queue_cleared)) => {
+                Err(Refused { reason: Reason::Draining, retry_after: Duration::from_secs(1) })
+            }
+            Err(_elapsed) => Err(self.shared.refusal(label)),
+        }
+    }
+
+    /// The upstream has refused a request of this label: hold the label or its pool back.
+    pub fn throttled(&self, label: LabelIndex, throttle: Throttle, until: Option<SystemTime>) {
+        let now = self.shared.now();
+        let mut state = self.shared.state.lock();
+        let State { labels, pools, .. } = &mut *state;
+        let Some(found) = labels.get_mut(label.0) else { return };
+        match throttle {
+            Throttle::Rate => {
+                // Its window is not quite ours: let it pass once, whatever it says, but not longer
+                // than a minute.
+                let said =
+                    until.and_then(|at| at.duration_since(now.wall).ok()).unwrap_or_default();
+                let shortest = found.spec.windows.iter().map(|w| w.per).min();
+                let pause = said.max(shortest.unwrap_or_default()).min(Duration::from_secs(60));
+                let until = now.mono + pause;
+                found.closed_until = Some(found.closed_until.map_or(until, |old| old.max(until)));
+            }
+            Throttle::Day => {
+                if let Some(pool) = found.pool.and_then(|index| pools.get_mut(index)) {
+                    pool.roll(now.wall);
+                    pool.close(until, now.wall);
+                }
+            }
+            Throttle::Resource => {}
+        }
+    }
+
+    /// What is left of a label's budget.
+    pub fn budget(&self, label: LabelIndex) -> Budget {
+        let now = self.shared.now();
+        let mut state = self.shared.state.lock();
+        let State { labels, pools, .. } = &mut *state;
+        let Some(label) = labels.get(label.0) else {
+            return Budget { window: None, windows: Vec::new(), pool: None, queued: 0 };
+        };
+        let windows: Vec<_> = label
+            .spec
+            .windows
+            .iter()
+            .zip(&label.windows)
+            .map(|(spec, guard)| (spec.limit.get(), spec.per, guard.remaining(now.mono)))
+            .collect();
+        let pool = label.pool.and_then(|index| pools.get_mut(index)).map(|pool| {
+            pool.roll(now.wall);
+            let left = pool.ends().duration_since(now.wall).unwrap_or_default();
+            let name = label.spec.pool.as_ref().map(ToString::to_string).unwrap_or_default();
+            (name, pool.per_day(), pool.remaining(), left)
+        });
+        let window = windows.iter().copied().min_by_key(|&(_, per, _)| per);
+        Budget { window, windows, pool, queued: label.queue.len() }
+    }
+
+    /// Refuses everybody who waits, and everybody who would.
+    pub fn drain(&self) {
+        let mut state = self.shared.state.lock();
+        state.draining = true;
+        for label in &mut state.labels {
+            label.queue = FairQueue::default();
+        }
+    }
+
+    fn permit(&self, label: LabelIndex, taken: Taken) -> Permit {
+        Permit { shared: Arc::clone(&self.shared), label, taken: Some(taken) }
+    }
+}
+
+enum Asked {
+    Taken(Taken),
+    Refused(Refused),
+    Queued { rank: Rank, grant: oneshot::Receiver<Taken>, until: Instant },
+}
+
+impl Shared {
+    fn now(&self) -> Now {
+        Now { mono: self.clock.now(), wall: self.clock.wall() }
+    }
+
+    fn ask(&self, index: LabelIndex, share: Share, deadline: Instant) -> Asked {
+        let now = self.now();
+        let mut state = self.state.lock();
+        if state.draining {
+            let retry_after = Duration::from_secs(1);
+            return Asked::Refused(Refused { reason: Reason::Draining, retry_after });
+        }
+        if state.labels.get(index.0).is_some_and(|label| label.queue.is_empty())
+            && let Some(taken) = state.take(index, now)
+        {
+            return Asked::Taken(taken);
+        }
+        let Some(label) = state.labels.get(index.0) else {
+            let retry_after = Duration::MAX;
+            return Asked::Refused(Refused { reason: Reason::Rate, retry_after });
+        };
+        let until = deadline.min(now.mono + label.spec.max_wait);
+        let ahead = label.queue.ahead_of(label.queue.rank(share));
+        let (reason, comes_at) = state.earliest(index, ahead, now);
+        let full = label.queue.len() >= label.spec.max_queue;
+        if full || comes_at > until {
+            let last = label.queue.len();
+            let (_, free_at) = state.earliest(index, last, now);
+            let reason = if full && comes_at <= until { Reason::QueueFull } else { reason };
+            let retry_after = free_at.saturating_duration_since(now.mono);
+            return Asked::Refused(Refused { reason, retry_after });
+        }
+        let (sender, grant) = oneshot::channel();
+        let Some(label) = state.labels.get_mut(index.0) else {
+            return Asked::Refused(Refused { reason, retry_after: Duration::MAX });
+        };
+        let rank = label.queue.push(share, sender);
+        drop(state);
+        self.wake(index);
+        Asked::Queued { rank, grant, until }
+    }
+
+    /// What to tell a request whose own time ran out in the queue.
+    fn refusal(&self, index: LabelIndex) -> Refused {
+        let now = self.now();
+        let state = self.state.lock();
+        let queued = state.labels.get(index.0).map_or(0, |label| label.queue.len());
+        let (reason, free_at) = state.earliest(index, queued, now);
+        let reason = if reason == Reason::Rate { Reason::Deadline } else { reason };
+        Refused { reason, retry_after: free_at.saturating_duration_since(now.mono) }
+    }
+
+    fn give_back(&self, index: LabelIndex, taken: &Taken) {
+        let mut state = self.state.lock();
+        let State { labels, pools, .. } = &mut *state;
+        let Some(label) = labels.get_mut(index.0) else { return };
+        label.bucket.give_back();
+        for window in &mut label.windows {
+            window.give_back(taken.at);
+        }
+        if let (Some(pool), Some(day)) = (label.pool.and_then(|i| pools.get_mut(i)), taken.day) {
+            pool.give_back(day);
+        }
+        let waiting = !label.queue.is_empty();
+        drop(state);
+        if waiting {
+            self.wake(index);
+        }
+    }
+
+    fn wake(&self, index: LabelIndex) {
+        if let Some(changed) = self.changed.get(index.0) {
+            changed.notify_one();
+        }
+    }
+
+    /// Hands out what may leave now; says when the next may.
+    fn serve(&self, index: LabelIndex) -> Option<Instant> {
+        let now = self.now();
+        let mut state = self.state.lock();
+        loop {
+            if state.labels.get(index.0)?.queue.is_empty() {
+                return None;
+            }
+            let Some(taken) = state.take(index, now) else {
+                // The estimate and the bucket are two pieces of arithmetic: where they disagree, it
+                // shall cost a millisecond and not a core.
+                let next = state.earliest(index, 0, now).1;
+                return Some(next.max(now.mono + Duration::from_millis(1)));
+            };
+            let waiter = state.labels.get_mut(index.0)?.queue.pop();
+            if let Some(Err(taken)) = waiter.map(|waiter| waiter.send(taken)) {
+                // Hung up between leaving the queue and being served: the next gets it.
+                drop(state);
+                self.give_back(index, &taken);
+                state = self.state.lock();
+            }
+        }
+    }
+}
+
+impl State {
+    /// When a request may leave that has `ahead` others before it, and what it waits for.
+    fn earliest(&self, index: LabelIndex, ahead: usize, now: Now) -> (Reason, Instant) {
+        let Some(label) = self.labels.get(index.0) else {
+            return (Reason::Rate, now.mono);
+        };
+        let windows = label.windows.iter().map(|window| window.earliest(ahead, now.mono));
+        let rate = windows.max().unwrap_or(now.mono).max(label.bucket.earliest(ahead, now.mono));
+        let closed = label.closed_until.filter(|&until| until > now.mono);
+        let day = label.pool.and_then(|index| self.pools.get(index)).and_then(|pool| {
+            let short = usize::try_from(pool.remaining_at(now.wall)).unwrap_or(usize::MAX) <= ahead;
+            short.then(|| now.mono + pool.opens().duration_since(now.wall).unwrap_or_default())
+        });
+        match (day, closed) {
+            (Some(day), _) => (Reason::Day, day.max(rate)),
+            (None, Some(closed)) if closed >= rate => (Reason::UpstreamClosed, closed),
+            _ => (Reason::Rate, rate),
+        }
+    }
+
+    /// Takes one in every window, or in none.
+    fn take(&mut self, index: LabelIndex, now: Now) -> Option<Taken> {
+        let label = self.labels.get_mut(index.0)?;
+        let pool = label.pool.and_then(|index| self.pools.get_mut(index));
+        if let Some(pool) = &pool
+            && pool.remaining_at(now.wall) == 0
+        {
+            return None;
+        }
+        let closed = label.closed_until.is_some_and(|until| until > now.mono);
+        if closed || label.windows.iter().any(|w| w.earliest(0, now.mono) > now.mono) {
+            return None;
+        }
+        // Last, because it is the only check that takes.
+        label.bucket.take(now.mono)?;
+        for window in &mut label.windows {
+            window.take(now.mono);
+        }
+        let day = pool.map(|pool| {
+            pool.roll(now.wall);
+            pool.take();
+            pool.ends()
+        });
+        Some(Taken { at: now.mono, day })
+    }
+}
+
+/// A place in the queue that is given up with the future that holds it.
+struct Place<'l> {
+    shared: &'l Shared,
+    label: LabelIndex,
+    rank: Option<Rank>,
+    grant: oneshot::Receiver<Taken>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let Some(rank) = self.rank else { return };
+        if let Some(label) = self.shared.state.lock().labels.get_mut(self.label.0) {
+            label.queue.remove(rank);
+        }
+        // A token may have been handed over in the same moment.
+        self.grant.close();
+        if let Ok(taken) = self.grant.try_recv() {
+            self.shared.give_back(self.label, &taken);
+        }
+    }
+}
+
+async fn pump(shared: Arc<Shared>, label: LabelIndex, stop: CancellationToken) {
+    let Some(changed) = shared.changed.get(label.0) else { return };
+    loop {
+        let next = shared.serve(label);
+        let tick = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(shared.clock.timer(at)).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changed.notified() => {}
+            () = tick => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

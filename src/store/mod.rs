@@ -1,0 +1,3 @@
+//! State, each behind one face.
+
+pub mod limiter;
