@@ -2,7 +2,17 @@
 
 pub mod clock;
 pub mod config;
+pub mod error;
+pub mod gateway;
 pub mod http;
+pub mod layers;
+pub mod metrics;
 pub mod policy;
+pub mod request;
 pub mod secret;
+pub mod serve;
+pub mod stack;
 pub mod store;
+pub mod telemetry;
+pub mod upstream;
+pub mod world;

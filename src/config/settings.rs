@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Uri;
 
 use crate::policy::credential::{AuthScheme, CredentialId};
-use crate::policy::endpoint::{Endpoint, Priority, UpstreamId, Weight};
+use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
 use crate::policy::quota::{LabelSpec, PoolSpec};
 
 /// Everything `weir serve` needs to know.
@@ -150,14 +150,4 @@ pub struct UpstreamSettings {
     pub max_retries: u32,
     /// Speak HTTP/2 without TLS and negotiation ("prior knowledge").
     pub http2_prior_knowledge: bool,
-}
-
-/// How path parameters of an upstream are spelt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Spelling {
-    /// As RFC 3986 says: one segment, percent-encoded once.
-    #[default]
-    Plain,
-    /// Zoom session ids: base64 with slashes, encoded none to three times, sent on encoded twice.
-    ZoomSessionId,
 }

@@ -3,6 +3,7 @@
 //! These types are what is left of the configuration once it has been validated; a value of them
 //! cannot be wrong.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use http::Method;
 
 use super::quota::LabelId;
+use super::spelling::{EncodeTimes, canonical_zoom_path, encode_segment};
 
 /// The name of an endpoint, unique within its upstream. Safe to log; used as a metric label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -199,3 +201,32 @@ impl Priority {
 
 /// A client's weight when several want more than there is.
 pub type Weight = NonZeroU32;
+
+/// How path parameters of an upstream are spelt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spelling {
+    /// As RFC 3986 says: one segment, percent-encoded once.
+    #[default]
+    Plain,
+    /// Zoom session ids: base64 with slashes, encoded none to three times, sent on encoded twice.
+    ZoomSessionId,
+}
+
+impl Spelling {
+    /// A client's path in the spelling that templates are written for.
+    pub fn canonical(self, path: &str) -> Cow<'_, str> {
+        match self {
+            Self::Plain => Cow::Borrowed(path),
+            Self::ZoomSessionId => canonical_zoom_path(path),
+        }
+    }
+
+    /// The upstream's spelling of one path parameter.
+    pub fn encode(self, value: &str) -> Cow<'_, str> {
+        let times = match self {
+            Self::Plain => EncodeTimes::Once,
+            Self::ZoomSessionId => EncodeTimes::for_zoom(value),
+        };
+        encode_segment(value, times)
+    }
+}

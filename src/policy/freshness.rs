@@ -28,7 +28,10 @@ pub enum Freshness {
         ttl: Duration,
     },
     /// Serve it and refresh it behind the reader's back (RFC 5861, section 3).
-    StaleWhileRevalidate,
+    StaleWhileRevalidate {
+        /// How long it has been stale.
+        by: Duration,
+    },
     /// Fetch; serve it only if that fails (RFC 5861, section 4).
     StaleIfError,
     /// Fetch.
@@ -54,7 +57,7 @@ impl Times {
         }
         let stale = age - fresh;
         if stale < stale_while_revalidate {
-            Freshness::StaleWhileRevalidate
+            Freshness::StaleWhileRevalidate { by: stale }
         } else if stale < stale_if_error {
             Freshness::StaleIfError
         } else {
@@ -101,13 +104,14 @@ mod tests {
 
     #[test]
     fn an_answer_goes_from_fresh_to_dead_at_its_rules_edges() {
-        use Freshness::{Dead, StaleIfError, StaleWhileRevalidate};
+        use Freshness::{Dead, StaleIfError};
+        let swr = |s| Freshness::StaleWhileRevalidate { by: Duration::from_secs(s) };
         let fresh = |s| Freshness::Fresh { ttl: Duration::from_secs(s) };
         for (oldest, age, expected) in [
             (None, 0, fresh(10)),
             (None, 9, fresh(1)),
-            (None, 10, StaleWhileRevalidate),
-            (None, 39, StaleWhileRevalidate),
+            (None, 10, swr(0)),
+            (None, 39, swr(29)),
             (None, 40, StaleIfError),
             (None, 609, StaleIfError),
             (None, 610, Dead),
@@ -157,7 +161,7 @@ mod tests {
         ) {
             let order = |f| match f {
                 Freshness::Fresh { .. } => 0,
-                Freshness::StaleWhileRevalidate => 1,
+                Freshness::StaleWhileRevalidate { .. } => 1,
                 Freshness::StaleIfError => 2,
                 Freshness::Dead => 3,
             };

@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 
-use super::endpoint::{Endpoint, KeyRule, Parameter, ParameterKind};
-use super::spelling::{ENCODED, Spelling};
+use super::endpoint::{Endpoint, KeyRule, Parameter, ParameterKind, Spelling};
+use super::spelling::{EncodeTimes, encode_segment};
 
 /// What is wrong with which parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,9 +72,9 @@ impl Canonical {
         let mut target = render(template, &self.path, spelling);
         for (index, (name, value)) in self.query.iter().enumerate() {
             target.push(if index == 0 { '?' } else { '&' });
-            target.extend(utf8_percent_encode(name, ENCODED));
+            target.push_str(&encode_segment(name, EncodeTimes::Once));
             target.push('=');
-            target.extend(utf8_percent_encode(value, ENCODED));
+            target.push_str(&encode_segment(value, EncodeTimes::Once));
         }
         target
     }

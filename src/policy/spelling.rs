@@ -1,33 +1,187 @@
-//! How path parameters are spelt.
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+//! How Zoom session ids are spelt in paths.
+//!
+//! An id is 16 bytes in base64, so one in four contains a `/` and some begin with one. Clients send
+//! it raw, encoded once, twice or three times, and Zoom's own Node client encodes the whole path
+//! twice. Here every spelling becomes one: a single segment, percent-encoded once. Everything that
+//! does not look like an id is left as it came, and dot segments are never resolved.
 
-/// RFC 3986, section 2.3: everything but the unreserved characters is encoded.
-pub const ENCODED: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+use std::borrow::Cow;
+use std::fmt::Write as _;
 
-/// How path parameters of an upstream are spelt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Spelling {
-    /// As RFC 3986 says: one segment, percent-encoded once.
-    #[default]
-    Plain,
-    /// Zoom session ids: base64 with slashes, encoded none to three times, sent on encoded twice.
-    ZoomSessionId,
-}
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-impl Spelling {
-    /// The upstream's spelling of one path parameter.
-    pub fn encode(self, value: &str) -> String {
-        let once = utf8_percent_encode(value, ENCODED).to_string();
-        match self {
-            Self::ZoomSessionId if is_session_id(value) => {
-                utf8_percent_encode(&once, ENCODED).to_string()
-            }
-            _ => once,
-        }
+/// How often a client may have encoded one character.
+const MAX_LAYERS: u8 = 3;
+
+const ID_LENGTH: usize = 24;
+const ID_PADDING: usize = 2;
+
+/// Everything but the unreserved characters of RFC 3986, section 2.3.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The path in which a session id is one segment, percent-encoded once.
+///
+/// `path` is what the client sent, less the mount. The answer matches a template like
+/// `/videosdk/sessions/{sessionId}/users`, and the captured segment decoded once is the id.
+pub fn canonical_zoom_path(path: &str) -> Cow<'_, str> {
+    match unfold(path) {
+        Some(unfolded) => Cow::Owned(with_canonical_id(&unfolded).unwrap_or(unfolded)),
+        None => match with_canonical_id(path) {
+            Some(canonical) if canonical != path => Cow::Owned(canonical),
+            _ => Cow::Borrowed(path),
+        },
     }
 }
 
-fn is_session_id(value: &str) -> bool {
-    value.len() == 24 && value.ends_with("==")
+/// Whether the text, fully decoded, has the shape of a session id.
+pub fn is_session_id(text: &str) -> bool {
+    text.len() == ID_LENGTH && text.bytes().enumerate().all(|(at, byte)| fits(at, byte))
 }
+
+/// How often a value is encoded on its way upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncodeTimes {
+    /// As RFC 3986 says.
+    Once,
+    /// As Zoom asks for ids with slashes, and accepts for all others.
+    Twice,
+}
+
+impl EncodeTimes {
+    /// What Zoom expects for a path parameter with this value.
+    pub fn for_zoom(value: &str) -> Self {
+        if is_session_id(value) { Self::Twice } else { Self::Once }
+    }
+}
+
+/// One path segment: unreserved characters literal, all others `%XX`.
+///
+/// A value that is a dot segment has its dots encoded too. With [`EncodeTimes::Once`] that does not
+/// stop every server from resolving it: refuse such values, see [`is_dot_segment`].
+pub fn encode_segment(value: &str, times: EncodeTimes) -> Cow<'_, str> {
+    let set = if is_dot_segment(value) { NON_ALPHANUMERIC } else { RESERVED };
+    let once: Cow<'_, str> = utf8_percent_encode(value, set).into();
+    match times {
+        EncodeTimes::Twice if once.contains('%') => Cow::Owned(once.replace('%', "%25")),
+        EncodeTimes::Once | EncodeTimes::Twice => once,
+    }
+}
+
+/// `.` or `..`, each dot literal or percent-encoded: what a server may resolve away.
+pub fn is_dot_segment(segment: &str) -> bool {
+    matches!(segment.to_ascii_lowercase().as_str(), "." | ".." | "%2e" | "%2e%2e" | ".%2e" | "%2e.")
+}
+
+/// Undoes the encoding of a whole path: `/%252Fvideosdk%252F...` becomes `/videosdk/...`.
+///
+/// Each layer is taken off once and no more, so an id that was encoded before stays encoded.
+fn unfold(path: &str) -> Option<String> {
+    let folded = path.strip_prefix('/')?;
+    let (first, layers, _) = read_byte(folded)?;
+    if first != b'/' || layers == 0 {
+        return None;
+    }
+    let mut decoded = folded.to_owned();
+    for _ in 0..layers {
+        decoded = percent_decode_str(&decoded).decode_utf8().ok()?.into_owned();
+    }
+    let below = below_account(&decoded).strip_prefix("/videosdk")?;
+    (below.is_empty() || below.starts_with('/')).then(|| as_legal_path(&decoded))
+}
+
+/// Decoding may have set free what no path may hold; that is encoded again.
+fn as_legal_path(text: &str) -> String {
+    let mut path = String::with_capacity(text.len());
+    for (at, character) in text.char_indices() {
+        let legal = match character {
+            '%' => text.get(at..).is_some_and(begins_with_escape),
+            _ => character.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(character),
+        };
+        if legal {
+            path.push(character);
+        } else {
+            let mut buffer = [0; 4];
+            let encoded = utf8_percent_encode(character.encode_utf8(&mut buffer), NON_ALPHANUMERIC);
+            path.extend(encoded);
+        }
+    }
+    path
+}
+
+fn begins_with_escape(text: &str) -> bool {
+    matches!(text.as_bytes(), [b'%', high, low, ..]
+        if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
+}
+
+/// The path with its session id spelt canonically; nothing if it has none.
+fn with_canonical_id(path: &str) -> Option<String> {
+    let tail = below_account(path).strip_prefix("/videosdk/sessions/")?;
+    let (id, rest) = read_id(tail)?;
+    let prefix = path.strip_suffix(tail)?;
+    let mut canonical = String::with_capacity(prefix.len() + 3 * ID_LENGTH + rest.len());
+    canonical.push_str(prefix);
+    for byte in id {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+            canonical.push(char::from(byte));
+        } else {
+            write!(canonical, "%{byte:02X}").ok()?;
+        }
+    }
+    canonical.push_str(rest);
+    Some(canonical)
+}
+
+/// The path below the master-account prefix `/accounts/{accountId}`, if it has one.
+fn below_account(path: &str) -> &str {
+    path.strip_prefix("/accounts/")
+        .and_then(|below| below.find('/').and_then(|end| below.get(end..)))
+        .unwrap_or(path)
+}
+
+/// Reads exactly one id, however each of its characters is encoded, up to the end or a slash.
+fn read_id(text: &str) -> Option<([u8; ID_LENGTH], &str)> {
+    let mut id = [0; ID_LENGTH];
+    let mut rest = text;
+    for (at, slot) in id.iter_mut().enumerate() {
+        let (byte, _, after) = read_byte(rest)?;
+        if !fits(at, byte) {
+            return None;
+        }
+        *slot = byte;
+        rest = after;
+    }
+    (rest.is_empty() || rest.starts_with('/')).then_some((id, rest))
+}
+
+/// Whether an id may have this byte at this place.
+fn fits(at: usize, byte: u8) -> bool {
+    if at < ID_LENGTH - ID_PADDING {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'_' | b'-')
+    } else {
+        byte == b'='
+    }
+}
+
+/// Reads one ASCII character, raw or encoded up to [`MAX_LAYERS`] times: itself, how many layers
+/// it wore, and what follows. `%25` is always a layer and never a character: no id holds a `%`.
+fn read_byte(text: &str) -> Option<(u8, u8, &str)> {
+    let Some(mut escape) = text.strip_prefix('%') else {
+        let byte = *text.as_bytes().first()?;
+        return Some((byte, 0, text.get(1..)?));
+    };
+    let mut layers = 1;
+    while layers < MAX_LAYERS
+        && let Some(inner) = escape.strip_prefix("25")
+    {
+        escape = inner;
+        layers += 1;
+    }
+    let (digits, rest) = escape.split_at_checked(2)?;
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    Some((u8::from_str_radix(digits, 16).ok()?, layers, rest))
+}
+
+#[cfg(test)]
+mod tests;

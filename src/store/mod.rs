@@ -1,3 +1,7 @@
 //! State, each behind one face.
 
+pub mod cache;
+pub mod credential;
+pub mod entry;
+pub mod flight;
 pub mod limiter;

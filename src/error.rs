@@ -1,0 +1,203 @@
+//! What can go wrong between routing and the upstream, and the one table of what is said about it.
+//!
+//! `Err` exists only below `render_errors`. An error answer that came from the upstream is not an
+//! error here: it is passed through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::policy::params::BadParameter;
+use crate::store::credential::AuthError;
+use crate::store::limiter::{Reason, Refused};
+use crate::upstream::UpstreamError;
+
+/// Every answer of weir's own that is not a success.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// No mount or no template matches.
+    #[error("no endpoint answers to this path")]
+    UnknownEndpoint,
+    /// The path is known, the method is not.
+    #[error("this path answers to {allow}")]
+    MethodNotAllowed {
+        /// For the `Allow` field.
+        allow: String,
+    },
+    /// The path has no meaning that could safely be passed on.
+    #[error("{0}")]
+    BadPath(&'static str),
+    /// A parameter is not what the endpoint declares.
+    #[error(transparent)]
+    BadParameter(#[from] BadParameter),
+    /// The request's body broke off or took too long.
+    #[error("the request's body did not arrive whole")]
+    BadBody,
+    /// The request's body is larger than allowed.
+    #[error("the request's body is larger than {limit} bytes")]
+    BodyTooLarge {
+        /// `server.max_body_bytes`
+        limit: usize,
+    },
+    /// Clients are configured, and the request does not say which it is.
+    #[error("an API key is needed: Authorization: Bearer <key>")]
+    KeyMissing,
+    /// Nobody has this key.
+    #[error("this API key is not known here")]
+    KeyUnknown,
+    /// The client has used up its own share.
+    #[error("this client's own share is used up")]
+    ClientShare {
+        /// Until the next.
+        retry_after: Duration,
+    },
+    /// The label's budget allows no request now.
+    #[error("{}", refusal_text(.refused.reason))]
+    Limited {
+        /// Why, and until when.
+        refused: Refused,
+        /// What is left, for the answer's fields.
+        quota: Arc<QuotaFields>,
+    },
+    /// Too many requests are being answered.
+    #[error("too many requests at a time")]
+    Overloaded,
+    /// The whole request took too long.
+    #[error("the request was not answered within its time")]
+    Deadline,
+    /// The upstream gave no usable answer.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// There is no token to authorize the request with.
+    #[error("the request cannot be authorized: {0}")]
+    Credential(#[from] AuthError),
+    /// The flight that would have answered ended without a word.
+    #[error("the fetch was lost")]
+    FlightLost,
+    /// A defect of weir.
+    #[error("an internal error")]
+    Internal,
+}
+
+/// The `RateLimit-Policy` and `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuotaFields {
+    /// What the label allows.
+    pub policy: String,
+    /// What is left of it.
+    pub current: String,
+}
+
+/// How an error is told: one row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The answer's status.
+    pub status: StatusCode,
+    /// `Weir-Error`, and the end of the problem's `type`.
+    pub code: &'static str,
+    /// The problem's `title`.
+    pub title: &'static str,
+    /// How loudly the operator hears of it.
+    pub level: Level,
+    /// `Retry-After`; always there with 429 and 503.
+    pub retry_after: Option<Duration>,
+}
+
+/// How loudly the operator hears of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// The client's business.
+    Silent,
+    /// Something outside is amiss.
+    Warn,
+    /// Something here is.
+    Error,
+}
+
+impl GatewayError {
+    /// The table.
+    pub fn row(&self) -> Row {
+        let (status, code, title, level, retry_after) = match self {
+            Self::UnknownEndpoint => (404, "unknown-endpoint", "Not found", Level::Silent, None),
+            Self::MethodNotAllowed { .. } => {
+                (405, "method-not-allowed", "Method not allowed", Level::Silent, None)
+            }
+            Self::BadPath(_) => (400, "bad-path", "Bad path", Level::Silent, None),
+            Self::BadParameter(_) => (400, "bad-parameter", "Bad parameter", Level::Silent, None),
+            Self::BadBody => (400, "bad-body", "Bad body", Level::Silent, None),
+            Self::BodyTooLarge { .. } => {
+                (413, "body-too-large", "Content too large", Level::Silent, None)
+            }
+            Self::KeyMissing => (401, "key-missing", "Unauthorized", Level::Silent, None),
+            Self::KeyUnknown => (401, "key-unknown", "Unauthorized", Level::Silent, None),
+            Self::ClientShare { retry_after } => {
+                (429, "client-share", "Too many requests", Level::Silent, Some(*retry_after))
+            }
+            Self::Limited { refused, .. } => {
+                let status = if refused.reason == Reason::Draining { 503 } else { 429 };
+                let after = Some(refused.retry_after);
+                (status, refused.reason.as_str(), "Too many requests", Level::Silent, after)
+            }
+            Self::Overloaded => {
+                (503, "overloaded", "Overloaded", Level::Warn, Some(Duration::from_secs(1)))
+            }
+            Self::Deadline => (504, "deadline", "Gateway timeout", Level::Warn, None),
+            Self::Upstream(error) if error.is_timeout() => {
+                (504, "upstream-timeout", "Gateway timeout", Level::Warn, None)
+            }
+            Self::Upstream(_) => (502, "upstream-failed", "Bad gateway", Level::Warn, None),
+            Self::Credential(_) => (502, "credential", "Bad gateway", Level::Warn, None),
+            Self::FlightLost => (500, "flight-lost", "Internal error", Level::Error, None),
+            Self::Internal => (500, "internal", "Internal error", Level::Error, None),
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Row { status, code, title, level, retry_after }
+    }
+
+    /// Whether the budget is what stands in the way.
+    pub fn is_quota(&self) -> bool {
+        matches!(self, Self::Limited { .. })
+    }
+}
+
+fn refusal_text(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Rate => "the rate limit of the upstream leaves no room in time",
+        Reason::Day => "the day's budget is spent",
+        Reason::UpstreamClosed => "the upstream has refused a request and is left alone for now",
+        Reason::QueueFull => "too many requests wait for this budget",
+        Reason::Deadline => "no token came before the request's time ran out",
+        Reason::Draining => "the gateway is stopping",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_429_and_503_says_when_to_come_back() {
+        let wait = Duration::from_secs(3);
+        let reasons = [
+            Reason::Rate,
+            Reason::Day,
+            Reason::UpstreamClosed,
+            Reason::QueueFull,
+            Reason::Deadline,
+            Reason::Draining,
+        ];
+        let limited = reasons.map(|reason| GatewayError::Limited {
+            refused: Refused { reason, retry_after: wait },
+            quota: Arc::default(),
+        });
+        let others = [GatewayError::ClientShare { retry_after: wait }, GatewayError::Overloaded];
+        let mut codes = std::collections::HashSet::new();
+        for error in limited.into_iter().chain(others) {
+            let row = error.row();
+            assert!(matches!(row.status.as_u16(), 429 | 503), "{error}");
+            assert!(row.retry_after.is_some(), "{error}");
+            assert!(codes.insert(row.code), "{} stands twice", row.code);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Builds the parts once, runs the servers, reloads, drains.
+
+mod build;
+mod status;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::config::settings::LogFormat;
+use crate::layers::observe::Witness;
+use crate::metrics::Metrics;
+use crate::serve::{AdminService, Drain, Finished, Limits, serve};
+use crate::stack::{Parts, stack};
+use crate::store::cache::EntryCache;
+use crate::telemetry::{AccessLog, Format};
+
+pub use self::build::BuildError;
+
+/// Where access-log lines go.
+pub type AccessSink = Box<dyn io::Write + Send>;
+
+/// Why a gateway did not start, or a new configuration was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayFailure {
+    /// An address is not to be had.
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Bind {
+        /// The configuration key that names it.
+        key: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The parts cannot be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The access log has no thread to be written from.
+    #[error("cannot start the access log: {0}")]
+    AccessLog(io::Error),
+    /// The new configuration changes what cannot change while running.
+    #[error("{0} changed: that needs a restart")]
+    NeedsRestart(&'static str),
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    public: SocketAddr,
+    admin: SocketAddr,
+    settings: ArcSwap<Settings>,
+    witness: Arc<Witness>,
+    drain: Drain,
+    admin_drain: Drain,
+}
+
+/// The admin listener serves a scraper, a probe and a person.
+const ADMIN_CONNECTIONS: usize = 64;
+
+impl Gateway {
+    /// Binds both listeners and serves until [`Gateway::stop`]. Needs a tokio runtime.
+    pub async fn start(
+        settings: Settings,
+        clock: Clock,
+        access_sink: Option<AccessSink>,
+    ) -> Result<Self, GatewayFailure> {
+        let metrics = Arc::new(Metrics::new());
+        let world = build::world(&settings, &metrics, &clock, None)?;
+        let public = bind("server.listen", settings.server.listen).await?;
+        let admin = bind("admin.listen", settings.admin.listen).await?;
+
+        let access_log = access_sink
+            .filter(|_| settings.log.access)
+            .map(|sink| {
+                let format = log_format(settings.log.format);
+                AccessLog::new(sink, format, metrics.access_log_dropped.clone())
+            })
+            .transpose()
+            .map_err(GatewayFailure::AccessLog)?;
+        let witness = Arc::new(Witness {
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            access_log,
+            world: Arc::new(ArcSwap::from_pointee(world)),
+        });
+        let evicted = Arc::clone(&metrics);
+        let entries = EntryCache::new(
+            settings.cache.max_bytes,
+            Box::new(move |cause| evicted.cache_evicted(cause)),
+        );
+        let parts = Parts {
+            clock,
+            witness: Arc::clone(&witness),
+            entries: entries.clone(),
+            max_entry_bytes: settings.cache.max_entry_bytes,
+        };
+        let (drain, admin_drain) = (Drain::new(), Drain::new());
+        let limits = Limits {
+            header_timeout: settings.server.header_timeout,
+            max_header_bytes: settings.server.max_header_bytes,
+            max_connections: settings.server.max_connections,
+        };
+        let gateway = Self {
+            public: address(&public, settings.server.listen),
+            admin: address(&admin, settings.admin.listen),
+            settings: ArcSwap::from_pointee(settings),
+            witness: Arc::clone(&witness),
+            drain: drain.clone(),
+            admin_drain: admin_drain.clone(),
+        };
+        let connections = metrics.connections.clone();
+        tokio::spawn(serve(public, stack(&parts), limits, drain.clone(), connections));
+        let admin_service = AdminService::new(
+            metrics,
+            status::source(Arc::clone(&witness), entries.clone()),
+            status::refresh(witness, entries),
+            drain,
+        );
+        let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
+        tokio::spawn(serve(admin, admin_service, limits, admin_drain, Default::default()));
+        Ok(gateway)
+    }
+
+    /// The public listener's address; tells the port where the configuration said 0.
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// The admin listener's address.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Takes another configuration, whole or not at all. Cache, budgets, connections and counters
+    /// are kept.
+    pub fn reload(&self, settings: Settings) -> Result<(), GatewayFailure> {
+        let old = self.settings.load_full();
+        let Witness { clock, metrics, world, .. } = &*self.witness;
+        let outcome = build::changes_need_restart(&old, &settings)
+            .and_then(|()| Ok(build::world(&settings, metrics, clock, Some(&world.load()))?));
+        metrics.config_reloaded(if outcome.is_ok() { "ok" } else { "refused" });
+        world.store(Arc::new(outcome?));
+        self.settings.store(Arc::new(settings));
+        Ok(())
+    }
+
+    /// A new configuration file could not even be read; it counts as a refused reload.
+    pub fn reload_refused(&self) {
+        self.witness.metrics.config_reloaded("refused");
+    }
+
+    /// Stops: readiness turns, listeners close, requests in flight and queued are answered, and
+    /// whoever is left at `server.drain_timeout` is cut off.
+    pub async fn stop(self) -> Finished {
+        let deadline = self.settings.load().server.drain_timeout;
+        let finished = self.drain.finish(deadline).await;
+        self.admin_drain.finish(std::time::Duration::from_secs(1)).await;
+        if let Some(log) = &self.witness.access_log {
+            log.flush();
+        }
+        finished
+    }
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, GatewayFailure> {
+    let failed = |source| GatewayFailure::Bind { key, address, source };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+fn address(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(configured)
+}
+
+/// The log's format in the configuration's words, in telemetry's words.
+pub fn log_format(format: LogFormat) -> Format {
+    match format {
+        LogFormat::Auto => Format::Auto,
+        LogFormat::Pretty => Format::Pretty,
+        LogFormat::Json => Format::Json,
+    }
+}

@@ -1,0 +1,253 @@
+//! Answers from memory, and sees to it that identical questions are asked once.
+//!
+//! A hit is answered in `call` itself: no future is boxed, nothing is awaited, no lock is taken
+//! that a fetch could hold.
+
+mod fetch;
+mod status;
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_util::future::{BoxFuture, Either, Ready, ready};
+use http::{Method, Response};
+use tower::{Layer, Service};
+
+use self::fetch::{Catch, Fetcher, Landed};
+use self::status::{Forward, Status};
+use crate::clock::Clock;
+use crate::error::GatewayError;
+use crate::http::Body;
+use crate::metrics::CacheResult;
+use crate::policy::endpoint::CacheRule;
+use crate::policy::freshness::Freshness;
+use crate::policy::respect;
+use crate::request::{FetchRequest, RoutedRequest};
+use crate::store::cache::EntryCache;
+use crate::store::entry::{Asks, Entry};
+use crate::store::flight::{Boarding, Flights};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct CacheLayer {
+    state: Arc<State>,
+}
+
+/// What all clones share.
+#[derive(Debug)]
+struct State {
+    entries: EntryCache,
+    flights: Flights<Landed>,
+    clock: Clock,
+    max_entry_bytes: usize,
+}
+
+impl CacheLayer {
+    /// Stores in `entries`; larger answers than `max_entry_bytes` pass through.
+    pub fn new(entries: EntryCache, clock: Clock, max_entry_bytes: usize) -> Self {
+        let flights = Flights::default();
+        Self { state: Arc::new(State { entries, flights, clock, max_entry_bytes }) }
+    }
+}
+
+impl<S> Layer<S> for CacheLayer {
+    type Service = Caching<S>;
+
+    fn layer(&self, inner: S) -> Caching<S> {
+        Caching { inner, state: Arc::clone(&self.state) }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Caching<S> {
+    inner: S,
+    state: Arc<State>,
+}
+
+type Answer = Result<Response<Body>, GatewayError>;
+
+/// Why a request does not go by the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bypass {
+    /// Not a method whose answers are stored.
+    Method,
+    /// The endpoint's rule says so.
+    Rule,
+    /// The client's own directives say so (`respect` only).
+    Request,
+}
+
+fn bypass(request: &RoutedRequest) -> Option<Bypass> {
+    match request.route.endpoint.cache {
+        _ if request.method != Method::GET && request.method != Method::HEAD => {
+            Some(Bypass::Method)
+        }
+        CacheRule::Off => Some(Bypass::Rule),
+        CacheRule::Respect if respect::request_bypasses(&request.headers) => Some(Bypass::Request),
+        CacheRule::Respect | CacheRule::Override { .. } => None,
+    }
+}
+
+impl<S> Service<RoutedRequest> for Caching<S>
+where
+    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = GatewayError;
+    type Future = Either<Ready<Answer>, BoxFuture<'static, Answer>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GatewayError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: RoutedRequest) -> Self::Future {
+        let fetcher = || Fetcher { inner: self.inner.clone(), state: Arc::clone(&self.state) };
+        if let Some(bypass) = bypass(&request) {
+            request.record.looked_up(CacheResult::Bypass);
+            return Either::Right(Box::pin(fetcher().pass_through(request, bypass)));
+        }
+        let now = self.state.clock.now();
+        let Some(entry) = self.state.entries.get(&request.key) else {
+            return Either::Right(Box::pin(fetcher().fetch(request, Older::Nothing)));
+        };
+        match entry.times().freshness(now) {
+            Freshness::Fresh { ttl } => {
+                request.record.looked_up(CacheResult::Hit);
+                Either::Left(ready(Ok(replay(&entry, &request, Status::Hit { ttl }, now))))
+            }
+            Freshness::StaleWhileRevalidate { by } => {
+                request.record.looked_up(CacheResult::Stale);
+                let answer = replay(&entry, &request, Status::StaleHit { by }, now);
+                fetcher().refresh(&request);
+                Either::Left(ready(Ok(answer)))
+            }
+            Freshness::StaleIfError => {
+                Either::Right(Box::pin(fetcher().fetch(request, Older::Usable(entry))))
+            }
+            Freshness::Dead => Either::Right(Box::pin(fetcher().fetch(request, Older::Dead))),
+        }
+    }
+}
+
+/// What there was in memory for a request that went to the upstream.
+#[derive(Debug)]
+enum Older {
+    /// Nothing.
+    Nothing,
+    /// Nothing that may be served.
+    Dead,
+    /// Something to serve should the upstream fail.
+    Usable(Arc<Entry>),
+}
+
+/// Answers from memory, and counts the token that this did not spend.
+fn replay(entry: &Entry, request: &RoutedRequest, status: Status, now: Instant) -> Response<Body> {
+    if let Some(label) = &request.route.label {
+        label.metrics.saved(request.client.index);
+    }
+    status.onto(entry.answer(&Asks::of(&request.method, &request.headers), now))
+}
+
+impl<S> Fetcher<S>
+where
+    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    /// Refreshes an entry behind the reader's back, unless somebody does already.
+    fn refresh(self, request: &RoutedRequest) {
+        let flights = self.state.flights.clone();
+        let (key, question) = (&request.key, fetch::question(request));
+        drop(flights.board(key, || self.fly(Arc::clone(key), question)));
+    }
+
+    /// Asks the upstream, or waits with whoever does.
+    async fn fetch(self, request: RoutedRequest, older: Older) -> Answer {
+        let state = Arc::clone(&self.state);
+        let flight = self.clone();
+        let boarding = state.flights.board(&request.key, || {
+            flight.fly(Arc::clone(&request.key), fetch::question(&request))
+        });
+        let (seat, result) = match boarding {
+            Boarding::Leads(seat) => (seat, CacheResult::Miss),
+            Boarding::Joins(seat) => (seat, CacheResult::Collapsed),
+        };
+        request.record.looked_up(result);
+        let until = state.clock.timer(request.deadline);
+        let landed = match tokio::time::timeout_at(until, seat.result()).await {
+            Ok(Some(landed)) => landed,
+            Ok(None) => Landed::Failed(GatewayError::FlightLost),
+            Err(_elapsed) => Landed::Failed(GatewayError::Deadline),
+        };
+        match (landed, older) {
+            (Landed::Shared(catch), Older::Usable(entry)) if catch.entry.is_error() => {
+                Ok(fall_back(&state, &entry, &request, "upstream-error"))
+            }
+            (Landed::Failed(error), Older::Usable(entry)) => {
+                let detail = if error.is_quota() { "quota" } else { error.row().code };
+                Ok(fall_back(&state, &entry, &request, detail))
+            }
+            (Landed::Shared(catch), older) => {
+                let why = if let Older::Nothing = older { Forward::Miss } else { Forward::Stale };
+                Ok(shared(&catch, &request, why, result, state.clock.now()))
+            }
+            (Landed::Private(answer), _) => {
+                let taken = answer.lock().take();
+                match taken {
+                    Some(answer) => Ok(private(answer, &request)),
+                    None => self.pass_through(request, Bypass::Rule).await,
+                }
+            }
+            (Landed::Failed(error), _) => Err(error),
+        }
+    }
+}
+
+/// RFC 5861, section 4.
+fn fall_back(
+    state: &State,
+    entry: &Entry,
+    request: &RoutedRequest,
+    detail: &'static str,
+) -> Response<Body> {
+    request.record.looked_up(CacheResult::Stale);
+    replay(entry, request, Status::StaleIfError { detail }, state.clock.now())
+}
+
+fn shared(
+    catch: &Catch,
+    request: &RoutedRequest,
+    why: Forward,
+    result: CacheResult,
+    now: Instant,
+) -> Response<Body> {
+    let collapsed = result == CacheResult::Collapsed;
+    let (status, stored) = (catch.entry.status(), catch.stored);
+    let status = Status::Forwarded { why, status, stored, collapsed };
+    let mut answer = if collapsed {
+        replay(&catch.entry, request, status, now)
+    } else {
+        status.onto(catch.entry.answer(&Asks::of(&request.method, &request.headers), now))
+    };
+    answer.headers_mut().extend(catch.quota.iter().cloned());
+    answer
+}
+
+fn private(answer: Response<Body>, request: &RoutedRequest) -> Response<Body> {
+    let status = answer.status();
+    let mut answer =
+        Status::Forwarded { why: Forward::Miss, status, stored: false, collapsed: false }
+            .onto(answer);
+    if request.method == Method::HEAD {
+        *answer.body_mut() = Body::Empty;
+    }
+    answer
+}

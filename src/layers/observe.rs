@@ -1,0 +1,177 @@
+//! One access-log line, one count and one duration a request, whatever becomes of it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use http::{Method, Request, Response};
+use http_body::Body as _;
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+use crate::clock::Clock;
+use crate::http::Body;
+use crate::metrics::Metrics;
+use crate::request::{EdgeRequest, Record};
+use crate::telemetry::{AccessLine, AccessLog};
+use crate::world::World;
+
+/// What [`Observe`] writes to.
+#[derive(Debug)]
+pub struct Witness {
+    /// Time.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Lines, unless switched off.
+    pub access_log: Option<AccessLog>,
+    /// The configuration in force.
+    pub world: Arc<ArcSwap<World>>,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct ObserveLayer {
+    witness: Arc<Witness>,
+}
+
+impl ObserveLayer {
+    /// Observes for this witness.
+    pub fn new(witness: Arc<Witness>) -> Self {
+        Self { witness }
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Observe<S> {
+        Observe { inner, witness: Arc::clone(&self.witness) }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Observe<S> {
+    inner: S,
+    witness: Arc<Witness>,
+}
+
+impl<S> Service<Request<Body>> for Observe<S>
+where
+    S: Service<EdgeRequest, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Observed<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, http: Request<Body>) -> Self::Future {
+        let world = self.witness.world.load_full();
+        let arrived = self.witness.clock.now();
+        let record = Arc::new(Record::default());
+        let request_id = http.headers().get("x-request-id").cloned();
+        let testimony = Testimony {
+            witness: Arc::clone(&self.witness),
+            world: Arc::clone(&world),
+            record: Arc::clone(&record),
+            arrived,
+            method: http.method().clone(),
+            request_id,
+            told: false,
+        };
+        self.witness.metrics.in_flight.inc();
+        let deadline = arrived + world.request_timeout;
+        let answer = self.inner.call(EdgeRequest { http, world, record, deadline });
+        Observed { answer, testimony }
+    }
+}
+
+pin_project! {
+    /// The answer, about to be told of.
+    #[derive(Debug)]
+    pub struct Observed<F> {
+        #[pin]
+        answer: F,
+        testimony: Testimony,
+    }
+}
+
+impl<F, E> Future for Observed<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let answer = ready!(this.answer.poll(cx));
+        if let Ok(answer) = &answer {
+            this.testimony.tell(answer.status().as_u16(), answer.body().size_hint().exact());
+        }
+        Poll::Ready(answer)
+    }
+}
+
+#[derive(Debug)]
+struct Testimony {
+    witness: Arc<Witness>,
+    world: Arc<World>,
+    record: Arc<Record>,
+    arrived: Instant,
+    method: Method,
+    request_id: Option<http::HeaderValue>,
+    told: bool,
+}
+
+/// The status, borrowed from nginx, of a request whose client hung up before it was answered.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+impl Testimony {
+    fn tell(&mut self, status: u16, bytes: Option<u64>) {
+        self.told = true;
+        let Witness { clock, metrics, access_log, .. } = &*self.witness;
+        metrics.in_flight.dec();
+        let duration = clock.now().saturating_duration_since(self.arrived);
+        let route = self.record.route();
+        let client = self.record.client();
+        let cache = self.record.cache();
+        let counts = route.map_or(&self.world.unrouted, |route| &route.metrics);
+        // A caller who did not say who it is has an index beyond all clients, and no series.
+        let index = client.map_or(usize::MAX, |client| client.index);
+        counts.request(index, status, cache, duration.as_secs_f64());
+        if let Some(cache) = cache {
+            counts.cache(cache);
+        }
+        let Some(log) = access_log else { return };
+        let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
+        log.write(&AccessLine {
+            time: clock.wall(),
+            request_id: request_id.unwrap_or_default(),
+            method: self.method.as_str(),
+            template: route.map(|route| route.endpoint.path.as_str()),
+            endpoint: route.map(|route| route.endpoint.id.as_str()),
+            client: client.map(|client| &*client.name),
+            status,
+            cache: cache.map(crate::metrics::CacheResult::as_str),
+            label: route.and_then(|route| route.label.as_ref()).map(|label| label.spec.id.as_str()),
+            wait: self.record.wait(),
+            upstream: self.record.upstream(),
+            duration,
+            bytes,
+        });
+    }
+}
+
+impl Drop for Testimony {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell(CLIENT_CLOSED_REQUEST, None);
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Tries again where that may help: outside the limiter, so that every attempt pays.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use http::Response;
+use tower::retry::budget::Budget as _;
+use tower::{Layer, Service};
+
+use crate::error::GatewayError;
+use crate::http::Body;
+use crate::policy::feedback::Throttle;
+use crate::policy::retry::{Attempt, Reauthorized, Verdict, judge};
+use crate::request::FetchRequest;
+use crate::store::credential::{Generation, Renewable};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryLayer;
+
+impl<S> Layer<S> for RetryLayer {
+    type Service = Retry<S>;
+
+    fn layer(&self, inner: S) -> Retry<S> {
+        Retry { inner }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Retry<S> {
+    inner: S,
+}
+
+impl<S> Service<FetchRequest> for Retry<S>
+where
+    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = GatewayError;
+    type Future = BoxFuture<'static, Result<Response<Body>, GatewayError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GatewayError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: FetchRequest) -> Self::Future {
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(attempts(inner, request))
+    }
+}
+
+async fn attempts<S>(mut inner: S, request: FetchRequest) -> Result<Response<Body>, GatewayError>
+where
+    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>,
+{
+    let upstream = Arc::clone(&request.route.upstream);
+    upstream.retry_budget.deposit();
+    let mut retries_left = upstream.max_retries;
+    let mut reauthorized = Reauthorized::NotYet;
+    // An answer that the next attempt, should there be none, falls back to.
+    loop {
+        let outcome = inner.call(request.clone()).await;
+        match judge(attempt(&outcome), &request.method, retries_left, reauthorized) {
+            Verdict::Accept => return outcome,
+            Verdict::Reauthorize => {
+                reauthorized = Reauthorized::Already;
+                let used = outcome.as_ref().ok().and_then(|a| a.extensions().get::<Generation>());
+                let renewable = used.map(|used| upstream.credential.reject(*used));
+                if renewable != Some(Renewable::Retry) {
+                    return outcome;
+                }
+            }
+            Verdict::Retry => {
+                if !upstream.retry_budget.withdraw() {
+                    return outcome;
+                }
+                retries_left -= 1;
+            }
+        }
+        upstream.retries.inc();
+    }
+}
+
+fn attempt(outcome: &Result<Response<Body>, GatewayError>) -> Attempt {
+    match outcome {
+        Ok(answer) => Attempt::Answered {
+            status: answer.status(),
+            throttle: answer.extensions().get::<Throttle>().copied(),
+        },
+        Err(GatewayError::Upstream(error)) if error.is_retryable() => Attempt::Lost,
+        Err(_) => Attempt::Failed,
+    }
+}

@@ -1,0 +1,135 @@
+//! What is asked for: path and method become an endpoint, parameters become one spelling.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::{Either, Ready, ready};
+use http::Response;
+use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION};
+use tower::{Layer, Service};
+
+use crate::error::GatewayError;
+use crate::http::{Body, strip_hop_by_hop};
+use crate::policy::cache_key::CacheKey;
+use crate::policy::endpoint::CacheRule;
+use crate::policy::params::Canonical;
+use crate::policy::route::Route as Match;
+use crate::policy::spelling::is_dot_segment;
+use crate::request::{IdentifiedRequest, RoutedRequest};
+use crate::world::{Route, World};
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteLayer;
+
+impl<S> Layer<S> for RouteLayer {
+    type Service = Routing<S>;
+
+    fn layer(&self, inner: S) -> Routing<S> {
+        Routing { inner }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Routing<S> {
+    inner: S,
+}
+
+impl<S> Service<IdentifiedRequest> for Routing<S>
+where
+    S: Service<RoutedRequest, Response = Response<Body>, Error = GatewayError>,
+{
+    type Response = Response<Body>;
+    type Error = GatewayError;
+    type Future = Either<Ready<Result<Response<Body>, GatewayError>>, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GatewayError>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: IdentifiedRequest) -> Self::Future {
+        match routed(request) {
+            Ok(request) => Either::Right(self.inner.call(request)),
+            Err(error) => Either::Left(ready(Err(error))),
+        }
+    }
+}
+
+fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
+    let IdentifiedRequest { edge, client } = request;
+    let (head, body) = edge.http.into_parts();
+    let (route, parameters) = find(&edge.world, &head, |route| edge.record.routed(route))?;
+    let by_client =
+        matches!(route.endpoint.cache, CacheRule::Override { vary_by_client: true, .. });
+    let key = CacheKey::new(
+        route.upstream.id.clone(),
+        route.upstream.credential.id().clone(),
+        route.endpoint.id.clone(),
+        by_client.then(|| Arc::clone(&client.name)),
+        parameters,
+    );
+    let mut headers = head.headers;
+    strip_hop_by_hop(&mut headers);
+    // Whatever proved who the client is was for us, and Host is for the connection to us.
+    for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST] {
+        headers.remove(name);
+    }
+    Ok(RoutedRequest {
+        method: head.method,
+        route,
+        client,
+        key: Arc::new(key),
+        headers,
+        body,
+        max_body_bytes: edge.world.max_body_bytes,
+        deadline: edge.deadline,
+        record: edge.record,
+    })
+}
+
+/// Longest path that is looked at. A URI's own bound is the request head's.
+const MAX_PATH: usize = 8192;
+
+const DOT_SEGMENT: &str = "dot segments are not resolved here";
+
+fn find(
+    world: &World,
+    head: &http::request::Parts,
+    found: impl FnOnce(Arc<Route>),
+) -> Result<(Arc<Route>, Canonical), GatewayError> {
+    let path = head.uri.path();
+    if path.len() > MAX_PATH {
+        return Err(GatewayError::BadPath("the path is too long"));
+    }
+    if !path.starts_with('/') {
+        return Err(GatewayError::BadPath("the path has to begin with a slash"));
+    }
+    if path.split('/').any(is_dot_segment) {
+        return Err(GatewayError::BadPath(DOT_SEGMENT));
+    }
+    let mut refusal = GatewayError::UnknownEndpoint;
+    for site in &world.sites {
+        let Some(below) = path.strip_prefix(site.mount.as_str()) else { continue };
+        if !below.starts_with('/') {
+            continue;
+        }
+        let table = &site.table;
+        let below = table.spelling.canonical(below);
+        // Again, because the canonical spelling may have laid some bare.
+        if below.split('/').any(is_dot_segment) {
+            return Err(GatewayError::BadPath(DOT_SEGMENT));
+        }
+        match table.routes.find(&head.method, &below) {
+            Match::Found { endpoint, captures } => {
+                let route = table.endpoints.get(endpoint).ok_or(GatewayError::Internal)?;
+                found(Arc::clone(route));
+                let parameters = Canonical::new(&route.endpoint, &captures, head.uri.query())?;
+                return Ok((Arc::clone(route), parameters));
+            }
+            Match::MethodNotAllowed { allow } => refusal = GatewayError::MethodNotAllowed { allow },
+            Match::Unknown => {}
+        }
+    }
+    Err(refusal)
+}

@@ -1,0 +1,143 @@
+//! Every metric: its name, labels, buckets and help text, declared here and nowhere else.
+//!
+//! Labels are names out of the configuration or of a closed set in the code, never a client's
+//! text. What a request counts goes through handles ([`EndpointMetrics`], [`LabelMetrics`]) that
+//! are made when a configuration is loaded, so that no name is looked up while it is served.
+//! A series appears when it first counts.
+
+mod endpoint;
+mod families;
+mod label;
+mod process;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+pub use self::endpoint::{CacheLabel, CacheResult, EndpointMetrics, UpstreamStatus};
+use self::families::Families;
+pub use self::label::LabelMetrics;
+
+/// All metrics of one gateway. There is no global registry: two gateways in one process do not mix.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    /// `weir_in_flight`
+    pub in_flight: Gauge,
+    /// `weir_connections`
+    pub connections: Gauge,
+    /// `weir_cache_entries`; set before encoding.
+    pub cache_entries: Gauge,
+    /// `weir_cache_bytes`; set before encoding.
+    pub cache_bytes: Gauge,
+    /// `weir_access_log_dropped_total`
+    pub access_log_dropped: Counter,
+}
+
+/// The two ways of writing the same figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Face {
+    /// Prometheus text, version 0.0.4.
+    Text,
+    /// OpenMetrics, version 1.0.0.
+    OpenMetrics,
+}
+
+impl Face {
+    /// Its media type.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+impl Metrics {
+    /// Declares every family. Nothing but the unlabelled ones is exposed yet.
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        let families = Families::register(&mut registry);
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        let in_flight = gauge("weir_in_flight", "Requests that are being served");
+        let connections = gauge("weir_connections", "Open connections of clients");
+        let cache_entries = gauge("weir_cache_entries", "Answers stored in the cache");
+        let cache_bytes =
+            gauge("weir_cache_bytes", "Bytes stored in the cache: keys, headers and bodies");
+        let access_log_dropped = Counter::default();
+        registry.register(
+            "weir_access_log_dropped",
+            "Access log lines lost because the log was not read fast enough",
+            access_log_dropped.clone(),
+        );
+        registry.register_collector(Box::new(process::Process));
+        Self {
+            registry,
+            families,
+            in_flight,
+            connections,
+            cache_entries,
+            cache_bytes,
+            access_log_dropped,
+        }
+    }
+
+    /// The handles of one endpoint. `clients` are the names of the configured clients; methods
+    /// take an index into it. The same names give the same series.
+    pub fn endpoint(
+        &self,
+        upstream: &str,
+        endpoint: &str,
+        clients: &[Arc<str>],
+    ) -> EndpointMetrics {
+        EndpointMetrics::new(&self.families, upstream, endpoint, clients)
+    }
+
+    /// The handles of one label of an upstream; `clients` as for [`Metrics::endpoint`].
+    pub fn label(&self, upstream: &str, label: &str, clients: &[Arc<str>]) -> LabelMetrics {
+        LabelMetrics::new(&self.families, upstream, label, clients)
+    }
+
+    /// `weir_retries_total` of one upstream.
+    pub fn retries(&self, upstream: &str) -> Counter {
+        self.families.retries(upstream)
+    }
+
+    /// Counts an entry that left the cache.
+    pub fn cache_evicted(&self, cause: &'static str) {
+        self.families.cache_evicted(cause);
+    }
+
+    /// Counts an attempt to load a new configuration.
+    pub fn config_reloaded(&self, result: &'static str) {
+        self.families.config_reloaded(result);
+    }
+
+    /// Everything as text.
+    pub fn encode(&self, face: Face) -> String {
+        let mut text = String::with_capacity(16 * 1024);
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            tracing::error!("metrics could not be written");
+        }
+        match face {
+            Face::OpenMetrics => text,
+            Face::Text => text::from_openmetrics(&text),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,129 @@
+//! The families that have labels.
+//!
+//! prometheus-client writes a counter's `_total` and the full stop of a help text by itself.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+/// From a hit (some tens of microseconds) to an upstream that is about to time out.
+const DURATION_BUCKETS: [f64; 15] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// A queue that drains by the second: finer where `max_wait` usually lies.
+const WAIT_BUCKETS: [f64; 13] =
+    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+
+fn duration_histogram() -> Histogram {
+    Histogram::new(DURATION_BUCKETS)
+}
+
+fn wait_histogram() -> Histogram {
+    Histogram::new(WAIT_BUCKETS)
+}
+
+/// A family of histograms; the constructor is a plain function so that the type has a name.
+pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $kind:ty),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub(super) struct $name {
+            $(pub(super) $field: $kind,)+
+        }
+    )+};
+}
+
+labels! {
+    Request { endpoint: Arc<str>, client: Arc<str>, status: u16 }
+    RequestDuration { endpoint: Arc<str>, cache: &'static str }
+    CacheRequest { endpoint: Arc<str>, result: &'static str }
+    UpstreamRequest { upstream: Arc<str>, endpoint: Arc<str>, status: UpstreamStatusText }
+    UpstreamDuration { upstream: Arc<str>, endpoint: Arc<str> }
+    Budget { upstream: Arc<str>, label: Arc<str>, window: &'static str }
+    LabelClient { upstream: Arc<str>, label: Arc<str>, client: Arc<str> }
+    Refused { upstream: Arc<str>, label: Arc<str>, client: Arc<str>, reason: &'static str }
+    Class { upstream: Arc<str>, label: Arc<str> }
+    Retried { upstream: Arc<str> }
+    Eviction { cause: &'static str }
+    Reload { result: &'static str }
+    Build { version: &'static str }
+}
+
+/// An HTTP status or the name of what went wrong instead.
+pub(super) type UpstreamStatusText = std::borrow::Cow<'static, str>;
+
+#[derive(Clone, Debug)]
+pub(super) struct Families {
+    pub(super) requests: Family<Request, Counter>,
+    pub(super) request_duration: Histograms<RequestDuration>,
+    pub(super) cache_requests: Family<CacheRequest, Counter>,
+    pub(super) upstream_requests: Family<UpstreamRequest, Counter>,
+    pub(super) upstream_duration: Histograms<UpstreamDuration>,
+    pub(super) budget_limit: Family<Budget, Gauge>,
+    pub(super) budget_remaining: Family<Budget, Gauge>,
+    pub(super) limit_spent: Family<LabelClient, Counter>,
+    pub(super) limit_saved: Family<LabelClient, Counter>,
+    pub(super) limit_wait: Histograms<Class>,
+    pub(super) limit_refused: Family<Refused, Counter>,
+    pub(super) limit_queue: Family<Class, Gauge>,
+    pub(super) throttled: Family<Budget, Counter>,
+    retries: Family<Retried, Counter>,
+    cache_evictions: Family<Eviction, Counter>,
+    config_reloads: Family<Reload, Counter>,
+}
+
+/// Registers a family under its name and help, and gives it back.
+fn declare<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, family: M) -> M {
+    registry.register(name, help, family.clone());
+    family
+}
+
+impl Families {
+    #[rustfmt::skip]
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let r = registry;
+        let build = Build { version: env!("CARGO_PKG_VERSION") };
+        declare(r, "weir_build_info", "The version that is running; always 1", Family::<Build, Gauge>::default())
+            .get_or_create(&build).set(1);
+        Self {
+            requests: declare(r, "weir_requests", "Requests answered", Family::default()),
+            request_duration: declare(r, "weir_request_duration_seconds", "Time from a request's head to its answer's head, queueing included",
+                Histograms::new_with_constructor(duration_histogram)),
+            cache_requests: declare(r, "weir_cache_requests", "Requests by what the cache had for them", Family::default()),
+            upstream_requests: declare(r, "weir_upstream_requests", "Requests sent upstream, each attempt counted", Family::default()),
+            upstream_duration: declare(r, "weir_upstream_duration_seconds", "Time from sending a request upstream to its answer's head",
+                Histograms::new_with_constructor(duration_histogram)),
+            budget_limit: declare(r, "weir_budget_limit", "Requests a window of a label allows", Family::default()),
+            budget_remaining: declare(r, "weir_budget_remaining", "Requests a window of a label still allows", Family::default()),
+            limit_spent: declare(r, "weir_limit_spent", "Tokens spent", Family::default()),
+            limit_saved: declare(r, "weir_limit_saved", "Tokens that hits and collapsed requests did not spend", Family::default()),
+            limit_wait: declare(r, "weir_limit_wait_seconds", "Time requests waited for a token",
+                Histograms::new_with_constructor(wait_histogram)),
+            limit_refused: declare(r, "weir_limit_refused", "Requests the limiter refused", Family::default()),
+            limit_queue: declare(r, "weir_limit_queue", "Requests that wait for a token", Family::default()),
+            throttled: declare(r, "weir_upstream_throttled", "Answers 429 that the upstream sent all the same", Family::default()),
+            retries: declare(r, "weir_retries", "Second and later attempts", Family::default()),
+            cache_evictions: declare(r, "weir_cache_evictions", "Entries that left the cache", Family::default()),
+            config_reloads: declare(r, "weir_config_reloads", "Attempts to load a new configuration", Family::default()),
+        }
+    }
+
+    pub(super) fn retries(&self, upstream: &str) -> Counter {
+        self.retries.get_or_create_owned(&Retried { upstream: upstream.into() })
+    }
+
+    pub(super) fn cache_evicted(&self, cause: &'static str) {
+        self.cache_evictions.get_or_create(&Eviction { cause }).inc();
+    }
+
+    pub(super) fn config_reloaded(&self, result: &'static str) {
+        self.config_reloads.get_or_create(&Reload { result }).inc();
+    }
+}

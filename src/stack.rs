@@ -1,0 +1,126 @@
+//! THE STACK: every layer, in the order a request meets it. The answer climbs back up.
+//!
+//! ```text
+//! edge zone      http::Request, EdgeRequest    anything a client can send
+//! policy zone    RoutedRequest, FetchRequest   client, endpoint and parameters are known
+//! upstream zone  SignedRequest                 carries the secret; never logged, never stored
+//! ```
+//!
+//! The zones are types: a layer in the wrong one does not compile.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Request, Response, header};
+use tower::{Service, ServiceBuilder};
+use tower_http::ServiceBuilderExt as _;
+use tower_http::request_id::{MakeRequestId, RequestId};
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::clock::Clock;
+use crate::http::Body;
+use crate::layers::admit::AdmitLayer;
+use crate::layers::authorize::AuthorizeLayer;
+use crate::layers::cache::CacheLayer;
+use crate::layers::client_quota::ClientQuotaLayer;
+use crate::layers::dispatch::Dispatch;
+use crate::layers::identify::IdentifyLayer;
+use crate::layers::limit::LimitLayer;
+use crate::layers::observe::{ObserveLayer, Witness};
+use crate::layers::render_errors::RenderErrorsLayer;
+use crate::layers::retry::RetryLayer;
+use crate::layers::route::RouteLayer;
+use crate::store::cache::EntryCache;
+
+/// What the layers are built from.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Time.
+    pub clock: Clock,
+    /// Where requests are counted and logged, and the configuration they are answered by.
+    pub witness: Arc<Witness>,
+    /// The entries.
+    pub entries: EntryCache,
+    /// Larger answers pass through without being stored.
+    pub max_entry_bytes: usize,
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The whole way of a request.
+pub fn stack<B>(
+    parts: &Parts,
+) -> impl Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ use<B>
+where
+    B: http_body::Body<Data = bytes::Bytes, Error: Into<crate::http::BoxError>> + Send + 'static,
+{
+    let clock = &parts.clock;
+    ServiceBuilder::new()
+        // --- edge zone
+        // one body type from here on
+        .map_request(|request: Request<B>| request.map(Body::stream))
+        // a caller's id is kept if it can be logged as it stands, else one is made
+        .map_request(drop_insane_request_id)
+        .set_request_id(REQUEST_ID, MakeUuid)
+        .propagate_request_id(REQUEST_ID)
+        // whatever prints a request prints no credential
+        .sensitive_request_headers(Arc::new([
+            header::AUTHORIZATION,
+            header::PROXY_AUTHORIZATION,
+            header::COOKIE,
+        ]))
+        // RFC 9110, section 7.6.3
+        .layer(SetResponseHeaderLayer::appending(header::VIA, HeaderValue::from_static("1.1 weir")))
+        // sees every answer, also the refused ones
+        .layer(ObserveLayer::new(Arc::clone(&parts.witness)))
+        // below here Err(GatewayError) and panics, above here only answers
+        .layer(RenderErrorsLayer)
+        // sheds load at the door
+        .layer(AdmitLayer::default())
+        // API key -> client
+        .layer(IdentifyLayer)
+        // method, path, parameters -> endpoint and one spelling; 404, 405, 400 end here
+        .layer(RouteLayer)
+        // --- policy zone
+        // a client's own share, hits included
+        .layer(ClientQuotaLayer)
+        // hits end here and cost the upstream nothing; outside the limiter for that reason
+        .layer(CacheLayer::new(parts.entries.clone(), clock.clone(), parts.max_entry_bytes))
+        // outside the limiter: every attempt pays
+        .layer(RetryLayer)
+        // the last gate: a token in every window, or none
+        .layer(LimitLayer::new(clock.clone()))
+        // the secret enters here, and nowhere above
+        .layer(AuthorizeLayer)
+        // --- upstream zone
+        .service(Dispatch::new(clock.clone()))
+}
+
+#[derive(Clone, Copy)]
+struct MakeUuid;
+
+impl MakeRequestId for MakeUuid {
+    fn make_request_id<B>(&mut self, _request: &Request<B>) -> Option<RequestId> {
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        HeaderValue::try_from(id).ok().map(RequestId::new)
+    }
+}
+
+/// Longest request id that is kept.
+const MAX_REQUEST_ID: usize = 128;
+
+fn drop_insane_request_id(mut request: Request<Body>) -> Request<Body> {
+    let sane = |value: &HeaderValue| {
+        (1..=MAX_REQUEST_ID).contains(&value.len())
+            && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
+    };
+    let mut given = request.headers().get_all(&REQUEST_ID).iter();
+    let keep = given.next().is_some_and(sane) && given.next().is_none();
+    if !keep {
+        request.headers_mut().remove(&REQUEST_ID);
+    }
+    request
+}

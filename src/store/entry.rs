@@ -1,0 +1,225 @@
+//! One stored answer, prepared so that a hit has nothing left to build.
+
+use std::time::Instant;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::http::{Body, strip_hop_by_hop};
+use crate::policy::freshness::Times;
+
+/// A stored answer.
+#[derive(Debug)]
+pub struct Entry {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    etag: HeaderValue,
+    times: Times,
+    size: usize,
+}
+
+/// Fields of an answer that concern the client which fetched it, or the moment, and are never
+/// replayed to another.
+const NEVER_STORED: [HeaderName; 9] = [
+    header::SET_COOKIE,
+    header::RETRY_AFTER,
+    header::AGE,
+    HeaderName::from_static("ratelimit"),
+    HeaderName::from_static("ratelimit-policy"),
+    HeaderName::from_static("x-ratelimit-category"),
+    HeaderName::from_static("x-ratelimit-type"),
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+];
+
+/// Names the stored fetch in the upstream's own tracking; on a hit it must not look as if the
+/// upstream had been asked.
+const TRACKING: HeaderName = HeaderName::from_static("x-zm-trackingid");
+const STORED_TRACKING: HeaderName = HeaderName::from_static("weir-stored-trackingid");
+
+/// What an entry and its place in the cache cost beyond key, fields and body: measured, rounded up.
+const OVERHEAD: usize = 512;
+
+impl Entry {
+    /// Prepares an answer for replay.
+    pub fn new(status: StatusCode, mut headers: HeaderMap, body: Bytes, times: Times) -> Self {
+        strip_hop_by_hop(&mut headers);
+        for name in NEVER_STORED {
+            headers.remove(name);
+        }
+        headers.remove("x-ratelimit-reset");
+        if let Some(tracking) = headers.remove(TRACKING) {
+            headers.insert(STORED_TRACKING, tracking);
+        }
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let etag = headers.get(header::ETAG).cloned().unwrap_or_else(|| strong_etag(&body));
+        headers.insert(header::ETAG, etag.clone());
+        let fields: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 64).sum();
+        let size = OVERHEAD + fields + body.len();
+        Self { status, headers, body, etag, times, size }
+    }
+
+    /// Bytes it occupies, its key apart.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The status it answers with.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Whether a stale answer may stand in for it (RFC 5861, section 4; and a 429, which says that
+    /// the budget is gone).
+    pub fn is_error(&self) -> bool {
+        matches!(self.status.as_u16(), 429 | 500 | 502 | 503 | 504)
+    }
+
+    /// When it was made and how long it lasts.
+    pub fn times(&self) -> &Times {
+        &self.times
+    }
+
+    /// The answer to a client, or 304 if the client has it already.
+    pub fn answer(&self, asks: &Asks, now: Instant) -> Response<Body> {
+        let mut answer = Response::new(Body::Empty);
+        *answer.headers_mut() = self.headers.clone();
+        let age = HeaderValue::from(self.times.age(now).as_secs());
+        answer.headers_mut().insert(header::AGE, age);
+        if asks.matches(&self.etag) {
+            // RFC 9110, section 15.4.5: no content, and no Content-Length that is not the 200's.
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            answer.headers_mut().remove(header::CONTENT_LENGTH);
+            return answer;
+        }
+        *answer.status_mut() = self.status;
+        if asks.wants_body {
+            *answer.body_mut() = Body::from(self.body.clone());
+        }
+        answer
+    }
+}
+
+/// What a client wants of a stored answer.
+#[derive(Clone, Debug)]
+pub struct Asks {
+    if_none_match: Option<HeaderValue>,
+    wants_body: bool,
+}
+
+impl Asks {
+    /// From a request for the endpoint.
+    pub fn of(method: &http::Method, headers: &HeaderMap) -> Self {
+        Self {
+            if_none_match: headers.get(header::IF_NONE_MATCH).cloned(),
+            wants_body: method != http::Method::HEAD,
+        }
+    }
+
+    /// RFC 9110, section 13.1.2: weak comparison, `*` matches whatever there is.
+    fn matches(&self, etag: &HeaderValue) -> bool {
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        let (Some(Ok(wanted)), Ok(etag)) =
+            (self.if_none_match.as_ref().map(HeaderValue::to_str), etag.to_str())
+        else {
+            return false;
+        };
+        wanted.trim() == "*" || wanted.split(',').any(|tag| opaque(tag) == opaque(etag))
+    }
+}
+
+fn strong_etag(body: &[u8]) -> HeaderValue {
+    let digest = digest::digest(&digest::SHA256, body);
+    let mut text = String::with_capacity(34);
+    text.push('"');
+    for byte in digest.as_ref().iter().take(16) {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text.push('"');
+    HeaderValue::try_from(text).unwrap_or_else(|_hex_is_always_legal| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Method;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::policy::endpoint::Lifetimes;
+
+    fn entry(fields: &[(&'static str, &'static str)]) -> (Entry, Instant) {
+        let now = Clock::system().now();
+        let lifetimes = Lifetimes {
+            fresh: Duration::from_secs(10),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+        };
+        let times =
+            Times { made_at: now, initial_age: Duration::ZERO, lifetimes, oldest_age: None };
+        let headers = fields
+            .iter()
+            .map(|&(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
+            .collect();
+        (Entry::new(StatusCode::OK, headers, Bytes::from_static(b"{}"), times), now)
+    }
+
+    fn asks(method: &Method, if_none_match: Option<&str>) -> Asks {
+        let headers = if_none_match
+            .map(|tag| (header::IF_NONE_MATCH, tag.parse().unwrap()))
+            .into_iter()
+            .collect();
+        Asks::of(method, &headers)
+    }
+
+    #[test]
+    fn what_concerned_one_client_or_one_moment_is_not_replayed() {
+        let (entry, now) = entry(&[
+            ("content-type", "application/json"),
+            ("set-cookie", "zm_aid=1"),
+            ("x-ratelimit-remaining", "5"),
+            ("retry-after", "5"),
+            ("connection", "close"),
+            ("x-zm-trackingid", "abc"),
+        ]);
+        let answer = entry.answer(&asks(&Method::GET, None), now + Duration::from_secs(3));
+        let mut names: Vec<_> = answer.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let expected = ["age", "content-length", "content-type", "etag", "weir-stored-trackingid"];
+        assert_eq!(names, expected);
+        assert_eq!(
+            (&answer.headers()["age"], &answer.headers()["content-length"]),
+            (&"3".parse().unwrap(), &"2".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn a_client_that_has_it_gets_304() {
+        let (own, now) = entry(&[]);
+        let etag = own.etag.to_str().unwrap().to_owned();
+        let (theirs, _) = entry(&[("etag", "W/\"7\"")]);
+        for (entry, tag, status) in [
+            (&own, Some(etag.as_str()), 304),
+            (&own, Some("*"), 304),
+            (&own, Some("\"other\""), 200),
+            (&own, None, 200),
+            (&theirs, Some("\"1\", \"7\""), 304),
+        ] {
+            let answer = entry.answer(&asks(&Method::GET, tag), now);
+            assert_eq!(answer.status(), status, "{tag:?}");
+        }
+        assert_ne!(strong_etag(b"a"), strong_etag(b"b"));
+    }
+
+    #[test]
+    fn head_gets_the_length_and_no_body() {
+        let (entry, now) = entry(&[]);
+        let answer = entry.answer(&asks(&Method::HEAD, None), now);
+        assert_eq!(answer.headers()["content-length"], "2");
+        assert!(matches!(answer.body(), Body::Empty));
+    }
+}

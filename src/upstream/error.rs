@@ -1,0 +1,184 @@
+//! What can go wrong on the way, and whether another try could help.
+
+use std::error::Error;
+use std::fmt::{self, Write as _};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use hyper_util::client::legacy;
+
+/// Why there is no answer, or no whole one.
+///
+/// Cheap to clone, because everybody who waits for the same answer gets the same failure.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection came about.
+    #[error("cannot connect to the upstream: {0}")]
+    Connect(Detail),
+    /// The upstream did not prove who it is, or does not speak our TLS.
+    #[error("no secure connection to the upstream: {0}")]
+    Tls(Detail),
+    /// Time ran out.
+    #[error("the upstream was too slow ({0})")]
+    Timeout(Phase),
+    /// The connection ended before an answer began; often a kept one that the upstream was
+    /// closing just then.
+    #[error("the upstream closed the connection before it answered: {0}")]
+    Closed(Detail),
+    /// What came back is not HTTP, or HTTP that breaks the rules.
+    #[error("the upstream's answer cannot be understood: {0}")]
+    Protocol(Detail),
+    /// The answer broke off.
+    #[error("the upstream's answer broke off: {0}")]
+    Body(Detail),
+}
+
+/// What was being waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// A connection.
+    Connect,
+    /// The answer's head.
+    FirstByte,
+    /// The rest of the answer.
+    Body,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "no connection in time",
+            Self::FirstByte => "no answer in time",
+            Self::Body => "the answer did not end in time",
+        })
+    }
+}
+
+/// The causes of a failure in words, bounded, for log lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detail(Arc<str>);
+
+impl Detail {
+    const MAX_CHARS: usize = 200;
+
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut text = String::new();
+        let mut last = String::new();
+        for cause in causes(error) {
+            let cause = cause.to_string();
+            // An io::Error repeats what it wraps.
+            if cause != last {
+                let separator = if text.is_empty() { "" } else { ": " };
+                // writing to a String cannot fail
+                if write!(text, "{separator}{cause}").is_err() {
+                    break;
+                }
+                last = cause;
+            }
+        }
+        let shown = text.chars().take(Self::MAX_CHARS);
+        let shown: String = shown.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        Self(shown.into())
+    }
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl UpstreamError {
+    /// The request certainly did not reach the upstream: it cost nothing there.
+    pub fn never_sent(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Tls(_) | Self::Timeout(Phase::Connect))
+    }
+
+    /// Another try of an idempotent request may fare better. Not after a timeout of ours once the
+    /// upstream is at work: asking again would double the load on one that is too slow already.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Timeout(Phase::Connect) | Self::Closed(_) | Self::Body(_) => {
+                true
+            }
+            Self::Tls(_) | Self::Timeout(Phase::FirstByte | Phase::Body) | Self::Protocol(_) => {
+                false
+            }
+        }
+    }
+
+    /// Our own patience ended, not the upstream's: a 504 rather than a 502.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout(_))
+    }
+
+    /// For metric and log labels.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Tls(_) => "tls",
+            Self::Timeout(Phase::Connect) => "connect_timeout",
+            Self::Timeout(Phase::FirstByte) => "first_byte_timeout",
+            Self::Timeout(Phase::Body) => "body_timeout",
+            Self::Closed(_) => "closed",
+            Self::Protocol(_) => "protocol",
+            Self::Body(_) => "body",
+        }
+    }
+
+    /// Sorts what the client reports when there is no answer's head.
+    pub(super) fn of(error: &legacy::Error) -> Self {
+        let detail = Detail::of(error);
+        if !error.is_connect() {
+            let closed = causes(error).any(means_closed);
+            return if closed { Self::Closed(detail) } else { Self::Protocol(detail) };
+        }
+        if causes(error).any(means_timeout) {
+            Self::Timeout(Phase::Connect)
+        } else if causes(error).any(<dyn Error>::is::<rustls::Error>) {
+            Self::Tls(detail)
+        } else {
+            Self::Connect(detail)
+        }
+    }
+}
+
+/// An error, its cause, the cause of that, and so on; what an io::Error wraps is one of them,
+/// although its `source()` steps over it.
+fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
+    std::iter::successors(Some(error), |&error| {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match wrapped {
+            Some(wrapped) => Some(wrapped as &(dyn Error + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+fn means_timeout(cause: &(dyn Error + 'static)) -> bool {
+    cause.is::<tokio::time::error::Elapsed>()
+        || cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == ErrorKind::TimedOut)
+}
+
+fn means_closed(cause: &(dyn Error + 'static)) -> bool {
+    if let Some(io) = cause.downcast_ref::<io::Error>() {
+        return matches!(
+            io.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+                | ErrorKind::UnexpectedEof
+        );
+    }
+    if let Some(h2) = cause.downcast_ref::<h2::Error>() {
+        // Both say that the request was not looked at.
+        let goodbye = h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
+        return goodbye || h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+    }
+    cause.downcast_ref::<hyper::Error>().is_some_and(|hyper| {
+        hyper.is_incomplete_message() || hyper.is_canceled() || hyper.is_closed()
+    })
+}

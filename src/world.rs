@@ -1,0 +1,200 @@
+//! What the configuration has become: clients, routes and upstreams, ready for use.
+//!
+//! A request takes the current world with it and sees no other. A reload builds the next one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use governor::clock::Clock as GovernorClock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use tower::retry::budget::TpsBudget;
+
+use crate::clock::Clock;
+use crate::metrics::{EndpointMetrics, LabelMetrics};
+use crate::policy::endpoint::{Endpoint, Spelling, UpstreamId};
+use crate::policy::fair_queue::Share;
+use crate::policy::quota::LabelSpec;
+use crate::policy::route::RouteTable;
+use crate::store::credential::Credential;
+use crate::store::limiter::{LabelIndex, Limiter};
+use crate::upstream::{Options, UpstreamClient};
+
+/// Everything a request needs to find its way.
+#[derive(Debug)]
+pub struct World {
+    /// Who may call.
+    pub clients: Clients,
+    /// Where to, the longest mount first.
+    pub sites: Vec<Site>,
+    /// Counts what matched no endpoint.
+    pub unrouted: EndpointMetrics,
+    /// Tells two configurations apart.
+    pub digest: String,
+    /// The whole request, queueing included.
+    pub request_timeout: Duration,
+    /// Largest request body.
+    pub max_body_bytes: usize,
+    /// Most requests at a time.
+    pub max_in_flight: usize,
+}
+
+impl World {
+    /// Every upstream once, however many mounts it has.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        let mut seen: Vec<&UpstreamId> = Vec::new();
+        self.sites.iter().filter_map(|site| site.table.endpoints.first()).filter_map(move |route| {
+            let new = !seen.contains(&&route.upstream.id);
+            seen.push(&route.upstream.id);
+            new.then_some(&route.upstream)
+        })
+    }
+
+    /// An upstream by name.
+    pub fn upstream(&self, id: &UpstreamId) -> Option<&Arc<Upstream>> {
+        self.upstreams().find(|upstream| upstream.id == *id)
+    }
+}
+
+/// Who may call.
+#[derive(Debug)]
+pub enum Clients {
+    /// Everybody, under one name.
+    Anonymous(Arc<Client>),
+    /// Whoever holds a key, found by its SHA-256. Looking a digest up tells nothing about the key.
+    Keyed(HashMap<[u8; 32], Arc<Client>>),
+}
+
+/// An internal service that calls weir.
+pub struct Client {
+    /// Its position in the configuration; index into per-client metrics.
+    pub index: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its weight and priority.
+    pub share: Share,
+    quota: Option<OwnShare>,
+}
+
+type OwnShare = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Duration>>;
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// `quota` is requests a second and burst.
+    pub fn new(
+        name: Arc<str>,
+        share: Share,
+        quota: Option<(NonZeroU32, NonZeroU32)>,
+        clock: &Clock,
+    ) -> Self {
+        let quota = quota.map(|(per_second, burst)| {
+            let clock = MonotonicClock { clock: clock.clone(), epoch: clock.now() };
+            let quota = Quota::per_second(per_second).allow_burst(burst);
+            RateLimiter::new(quota, InMemoryState::default(), clock)
+        });
+        Self { index: share.client, name, share, quota }
+    }
+
+    /// Takes one of the client's own share, or says when there will be one.
+    pub fn check_quota(&self) -> Result<(), Duration> {
+        let Some(quota) = &self.quota else { return Ok(()) };
+        quota.check().map_err(|refused| refused.wait_time_from(quota.clock().now()))
+    }
+}
+
+/// Our clock, as governor wants to see it.
+#[derive(Clone, Debug)]
+pub struct MonotonicClock {
+    clock: Clock,
+    epoch: Instant,
+}
+
+impl GovernorClock for MonotonicClock {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.epoch)
+    }
+}
+
+/// An upstream as clients find it: where it is mounted, and what it answers to.
+#[derive(Debug)]
+pub struct Site {
+    /// Path prefix without trailing slash; `""` is the root.
+    pub mount: String,
+    /// The upstream's table.
+    pub table: Arc<Table>,
+}
+
+/// What an upstream answers to.
+#[derive(Debug)]
+pub struct Table {
+    /// How path parameters are spelt.
+    pub spelling: Spelling,
+    /// Method and path to index.
+    pub routes: RouteTable,
+    /// By index.
+    pub endpoints: Vec<Arc<Route>>,
+}
+
+/// An endpoint with everything that acts for it.
+#[derive(Debug)]
+pub struct Route {
+    /// Its rules.
+    pub endpoint: Endpoint,
+    /// How its path parameters are spelt towards the upstream.
+    pub spelling: Spelling,
+    /// Where it leads.
+    pub upstream: Arc<Upstream>,
+    /// What it spends from, if anything.
+    pub label: Option<Arc<Label>>,
+    /// What it counts with.
+    pub metrics: EndpointMetrics,
+}
+
+/// A rate-limit class with everything that acts for it.
+#[derive(Debug)]
+pub struct Label {
+    /// Its figures.
+    pub spec: LabelSpec,
+    /// Its place in the limiter.
+    pub index: LabelIndex,
+    /// What it counts with.
+    pub metrics: LabelMetrics,
+}
+
+/// An API weir forwards to.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its name.
+    pub id: UpstreamId,
+    /// Scheme, authority and path prefix (no trailing slash), to which targets are appended.
+    pub base_url: String,
+    /// What proves who we are.
+    pub credential: Credential,
+    /// Whether a credential goes with requests at all.
+    pub authorized: bool,
+    /// Its budget.
+    pub limiter: Limiter,
+    /// Its labels.
+    pub labels: Vec<Arc<Label>>,
+    /// How it is reached.
+    pub options: Options,
+    /// The connections to it.
+    pub client: UpstreamClient,
+    /// Second and later attempts of one request.
+    pub max_retries: u32,
+    /// Second and later attempts of all requests together.
+    pub retry_budget: TpsBudget,
+    /// Counts them.
+    pub retries: prometheus_client::metrics::counter::Counter,
+}
