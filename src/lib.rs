@@ -1,5 +1,6 @@
 //! weir
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
@@ -8,7 +9,9 @@ pub mod http;
 pub mod layers;
 pub mod metrics;
 pub mod policy;
+pub mod preset;
 pub mod request;
+pub mod sandbox;
 pub mod secret;
 pub mod serve;
 pub mod stack;

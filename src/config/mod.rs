@@ -1,5 +1,25 @@
 //! From a file and the environment to settings that cannot be wrong.
+//!
+//! `raw` mirrors the file, `load` brings file, preset and environment together, `validate` turns
+//! what comes of it into [`Settings`]. Every step reports all faults it finds, with file and line.
 
+mod decode;
+mod fault;
+mod lines;
+mod load;
+mod merge;
+mod raw;
+mod render;
+mod schema;
 pub mod settings;
+mod units;
+mod validate;
+mod variables;
 
+pub use fault::{Fault, Faults, Warning};
+pub use load::{Env, Loaded, environment, from_text, load};
+pub use schema::json_schema;
 pub use settings::Settings;
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::Uri;
 
 use crate::policy::credential::{AuthScheme, CredentialId};
-use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
+pub use crate::policy::endpoint::Spelling;
+use crate::policy::endpoint::{Endpoint, Priority, UpstreamId, Weight};
 use crate::policy::quota::{LabelSpec, PoolSpec};
 
 /// Everything `weir serve` needs to know.

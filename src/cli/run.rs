@@ -1,0 +1,128 @@
+//! `weir serve`: signals, reloads, and the way to a clean stop.
+
+use std::io;
+use std::path::Path;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{CONFIG, FAILURE, OK, complain};
+use crate::clock::Clock;
+use crate::config::{self, Loaded};
+use crate::gateway::{Gateway, log_format};
+use crate::telemetry;
+
+/// Runs until told to stop.
+pub(super) fn serve(file: &Path) -> u8 {
+    let loaded = match config::load(file, &config::environment()) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            complain(&faults.to_string());
+            return CONFIG;
+        }
+    };
+    let log = &loaded.settings.log;
+    if let Err(error) = telemetry::init(&log.level, log_format(log.format)) {
+        complain(&error.to_string());
+        return CONFIG;
+    }
+    let runtime = match runtime(loaded.settings.server.workers) {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    match runtime.block_on(until_stopped(loaded, file)) {
+        Ok(()) => OK,
+        Err(error) => failed(&*error),
+    }
+}
+
+/// One work-stealing runtime; `workers` of 0 = one a core.
+pub(super) fn runtime(workers: usize) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if workers > 0 {
+        builder.worker_threads(workers);
+    }
+    builder.enable_all().build()
+}
+
+pub(super) fn failed(error: &dyn std::error::Error) -> u8 {
+    complain(&format!("weir: {error}"));
+    FAILURE
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+async fn until_stopped(loaded: Loaded, file: &Path) -> Result<(), Failure> {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut stop = StopSignals::new()?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let digest = loaded.settings.digest.clone();
+    let sink = Box::new(io::stdout());
+    let gateway = Gateway::start(loaded.settings, Clock::system(), Some(sink)).await?;
+    tracing::info!(listen = %gateway.public(), admin = %gateway.admin(), config_digest = digest,
+        "weir {} is ready", env!("CARGO_PKG_VERSION"));
+    loop {
+        tokio::select! {
+            () = stop.recv() => break,
+            _ = hangup.recv() => reload(&gateway, file),
+        }
+    }
+    stop_gateway(gateway, &mut stop).await;
+    Ok(())
+}
+
+fn reload(gateway: &Gateway, file: &Path) {
+    let loaded = match config::load(file, &config::environment()) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            gateway.reload_refused();
+            tracing::error!("the new configuration is refused, the old one goes on:\n{faults}");
+            return;
+        }
+    };
+    let digest = loaded.settings.digest.clone();
+    match gateway.reload(loaded.settings) {
+        Ok(()) => tracing::info!(config_digest = digest, "configuration reloaded"),
+        Err(error) => {
+            tracing::error!(%error, "the new configuration is refused, the old one goes on");
+        }
+    }
+}
+
+/// Drains; a second signal cuts it short.
+pub(super) async fn stop_gateway(gateway: Gateway, stop: &mut StopSignals) {
+    tracing::info!("stopping: requests in flight are answered, new ones are not accepted");
+    tokio::select! {
+        finished = gateway.stop() => {
+            if finished.cut > 0 {
+                tracing::warn!(connections = finished.cut, "cut off at server.drain_timeout");
+            }
+            tracing::info!("stopped");
+        }
+        () = stop.recv() => tracing::warn!("told to stop again: not waiting any longer"),
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(super) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    pub(super) async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

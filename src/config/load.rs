@@ -1,0 +1,232 @@
+//! File and environment to settings: the only reader of the environment and of secret files.
+//!
+//! First the file alone, strictly, because only its own parser knows lines. Then preset, file and
+//! environment together, and what comes of that is validated.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+use toml::{Table, Value};
+
+use super::decode;
+use super::fault::{Fault, Faults, Places, Report, Warning, suggest};
+use super::raw::Raw;
+use super::schema::Tree;
+use super::validate::{self, SecretFile, SecretStore};
+use super::variables::{self, Variables};
+use super::{Settings, lines, merge, render};
+use crate::preset::{self, Preset};
+
+/// Environment variables by name.
+pub type Env = BTreeMap<String, String>;
+
+/// A configuration that is good.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What to run with.
+    pub settings: Settings,
+    /// What should not stay as it is.
+    pub warnings: Vec<Warning>,
+    /// The whole configuration as TOML, defaults and preset included, secrets masked.
+    pub effective: String,
+}
+
+/// Files larger than this are not ours.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+const MAX_SECRET_BYTES: u64 = 64 << 10;
+
+/// This process's environment; variables that are not text are left out.
+pub fn environment() -> Env {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Loads a file, with `env` over it.
+pub fn load(path: &Path, env: &Env) -> Result<Loaded, Faults> {
+    let file = path.display().to_string();
+    let text = read_text(path, MAX_FILE_BYTES).map_err(|why| {
+        Faults(vec![Fault { file: file.clone(), line: None, path: String::new(), why, hint: None }])
+    })?;
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    read(&file, &text.text, &Machine { env, directory })
+}
+
+/// Loads a text as if it were that file; secret files are found relative to the working directory.
+pub fn from_text(file: &str, text: &str, env: &Env) -> Result<Loaded, Faults> {
+    read(file, text, &Machine { env, directory: PathBuf::new() })
+}
+
+fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Loaded, Faults> {
+    let mut report = Report::new(Places { file: file.to_owned(), ..Places::default() });
+    let own = parse(text, &mut report);
+    let Some(own) = own else { return Err(report.into_faults()) };
+    let tree = Tree::new();
+    let own = decode::strictly(own, &tree, &mut report);
+    let names = variables::names(machine.env, &own);
+    let (merged, presets) = with_presets(own, &names, &mut report);
+    let Some(raw) = with_environment(merged, names, &tree, &mut report) else {
+        return Err(report.into_faults());
+    };
+    let mut settings = validate::settings(&raw, &presets, machine, &mut report);
+    let warnings = report.finish()?;
+    let effective = Table::try_from(&raw).map(|table| render::toml_text(&table));
+    let effective = effective.unwrap_or_default();
+    settings.digest = validate::sha256_hex(effective.as_bytes());
+    Ok(Loaded { settings, warnings, effective })
+}
+
+/// Syntax and lines.
+fn parse(text: &str, report: &mut Report) -> Option<Table> {
+    let (document, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let line = error.span().map(|span| lines::at(text, span.start));
+        // Only the message: the error's own text shows the line, and that may hold a secret.
+        report.push(line, error.message().to_owned());
+    }
+    report.places.lines = lines::of(text, document.get_ref());
+    let table = if errors.is_empty() { text.parse::<Table>().ok() } else { None };
+    if table.is_none() && errors.is_empty() {
+        report.push(None, "is not TOML".into());
+    }
+    table
+}
+
+/// Puts every upstream's own keys over those of its preset and plan.
+fn with_presets(
+    mut own: Table,
+    variables: &Variables,
+    report: &mut Report,
+) -> (Table, BTreeMap<String, Preset>) {
+    let mut presets = BTreeMap::new();
+    let mut upstreams = match own.remove("upstreams") {
+        Some(Value::Table(upstreams)) => upstreams,
+        _ => Table::new(),
+    };
+    for name in variables.upstreams() {
+        upstreams.entry(name).or_insert_with(|| Value::Table(Table::new()));
+    }
+    let mut merged = Table::new();
+    for (name, upstream) in upstreams {
+        let Value::Table(upstream) = upstream else { continue };
+        merge::check_ids(&name, &upstream, report);
+        let path = format!("upstreams.{name}");
+        let choice = |key: &str| {
+            let variable = variables.get(&format!("{path}.{key}")).map(|v| v.value.clone());
+            variable.or_else(|| upstream.get(key)?.as_str().map(ToOwned::to_owned))
+        };
+        let (base, preset) = base_of(&path, choice("preset"), choice("plan"), report);
+        presets.extend(preset.map(|preset| (name.clone(), preset)));
+        merged.insert(name, Value::Table(merge::upstream(base, upstream)));
+    }
+    own.insert("upstreams".into(), Value::Table(merged));
+    (own, presets)
+}
+
+/// What preset and plan say about an upstream.
+fn base_of(
+    path: &str,
+    preset: Option<String>,
+    plan: Option<String>,
+    report: &mut Report,
+) -> (Table, Option<Preset>) {
+    let Some(name) = preset else {
+        if plan.is_some() {
+            report.fault(&format!("{path}.plan"), "is for an upstream with a preset");
+        }
+        return (Table::new(), None);
+    };
+    let Some(preset) = preset::find(&name) else {
+        let hint = suggest(&name, preset::NAMES);
+        report.misshapen(&format!("{path}.preset"), format!("no such preset: {name:?}"), hint);
+        // Everything that the preset would have brought is missing now, and not worth a word.
+        report.excuse(path.to_owned());
+        return (Table::new(), None);
+    };
+    let plan = plan.unwrap_or_else(|| preset.default_plan.clone());
+    let figures = preset.plans.get(&plan).or_else(|| preset.plans.get(&preset.default_plan));
+    if !preset.plans.contains_key(&plan) {
+        let hint = suggest(&plan, preset.plans.keys().map(String::as_str));
+        report.misshapen(&format!("{path}.plan"), format!("no such plan: {plan:?}"), hint);
+    }
+    let mut base = preset.upstream.clone();
+    merge::over(&mut base, figures.cloned().unwrap_or_default());
+    base.insert("plan".into(), Value::String(plan));
+    (base, Some(preset))
+}
+
+/// Puts the environment over file and presets, by the `config` crate.
+fn with_environment(
+    mut merged: Table,
+    variables: Variables,
+    tree: &Tree,
+    report: &mut Report,
+) -> Option<Raw> {
+    let mut known = variables.settle(&merged, tree, report);
+    variables::replace_sources(&mut merged, &known, tree);
+    let text = toml::to_string(&merged).unwrap_or_default();
+    decode::with_variables(&mut known, tree, report, |variables| {
+        let source = variables.values().map(|v| (v.canonical(), v.value.clone())).collect();
+        let environment = config::Environment::with_prefix("WEIR")
+            .prefix_separator("_")
+            .separator("__")
+            .source(Some(source));
+        config::Config::builder()
+            .add_source(config::File::from_str(&text, config::FileFormat::Toml))
+            .add_source(environment)
+            .build()
+    })
+}
+
+/// Where secrets come from on this machine.
+struct Machine<'a> {
+    env: &'a Env,
+    directory: PathBuf,
+}
+
+impl SecretStore for Machine<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned()
+    }
+
+    fn file(&self, path: &str) -> Result<SecretFile, String> {
+        read_text(&self.directory.join(path), MAX_SECRET_BYTES)
+    }
+}
+
+fn read_text(path: &Path, max_bytes: u64) -> Result<SecretFile, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
+    if about.is_dir() {
+        return Err("cannot be read: it is a directory".into());
+    }
+    let mut text = String::new();
+    let read = file.take(max_bytes + 1).read_to_string(&mut text).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::InvalidData {
+            "cannot be read: it is not UTF-8 text".into()
+        } else {
+            unreadable(error)
+        }
+    })?;
+    if read as u64 > max_bytes {
+        return Err(format!("cannot be read: it is larger than {max_bytes} bytes"));
+    }
+    Ok(SecretFile { text, world_readable: world_readable(&about) })
+}
+
+#[cfg(unix)]
+fn world_readable(about: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    about.permissions().mode() & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn world_readable(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests;

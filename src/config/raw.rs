@@ -1,0 +1,214 @@
+//! The file as it is written: a serde mirror of the TOML, with its defaults.
+//!
+//! The doc comments here are what `weir schema` shows in an editor. Whatever may come from the
+//! environment or a preset is optional; what is missing in the end is found by `validate`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::units::{Bytes, Plain, Span};
+
+mod upstream;
+
+pub use upstream::{
+    Auth, AuthKind, CacheMode, CacheRule, Endpoint, GrantKind, Label, PageToken, Parameter, Pool,
+    Upstream,
+};
+
+/// Configuration of weir.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Raw {
+    /// The public listener and its bounds.
+    pub server: Server,
+    /// The admin listener.
+    pub admin: Admin,
+    /// What is logged, and how.
+    pub log: Log,
+    /// The store of answers.
+    pub cache: Cache,
+    /// Who may call. None: anonymous callers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<Client>,
+    /// The APIs that requests are forwarded to, by name.
+    pub upstreams: BTreeMap<String, Upstream>,
+}
+
+/// The public listener and its bounds.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Server {
+    /// Address and port of the public listener.
+    pub listen: String,
+    /// Worker threads; 0 = one per core.
+    pub workers: u32,
+    /// Longest a whole request may take, queueing included.
+    pub request_timeout: Span,
+    /// From the stop signal until whoever is left is cut off.
+    pub drain_timeout: Span,
+    /// Longest a connection may take to send a request's head, or stay idle between requests.
+    pub header_timeout: Span,
+    /// Largest request head.
+    pub max_header_bytes: Bytes,
+    /// Largest request body.
+    pub max_body_bytes: Bytes,
+    /// Most connections at a time; more wait in the kernel's queue.
+    pub max_connections: u32,
+    /// Most requests at a time; more are refused with 503.
+    pub max_in_flight: u32,
+    /// Whether anonymous callers are welcome on an address that is not loopback.
+    pub allow_anonymous: bool,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            workers: 0,
+            request_timeout: Span::secs(30),
+            drain_timeout: Span::secs(30),
+            header_timeout: Span::secs(10),
+            max_header_bytes: Bytes::kib(64),
+            max_body_bytes: Bytes::mib(1),
+            max_connections: 10_000,
+            max_in_flight: 10_000,
+            allow_anonymous: false,
+        }
+    }
+}
+
+/// The admin listener: /metrics, /livez, /readyz, /status.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Admin {
+    /// Address and port of the admin listener.
+    pub listen: String,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:9090".into() }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Log {
+    /// A level (off, error, warn, info, debug, trace), or several `target=level` with commas.
+    pub level: String,
+    /// How log lines look.
+    pub format: LogFormat,
+    /// Whether a line is written for every request.
+    pub access: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Auto, access: true }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Pretty,
+    /// For machines.
+    Json,
+}
+
+/// The store of answers.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Cache {
+    /// Most bytes held in memory: keys, headers and bodies counted.
+    pub max_bytes: Bytes,
+    /// Larger answers pass through without being stored; below 4GiB.
+    pub max_entry_bytes: Bytes,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { max_bytes: Bytes::mib(256), max_entry_bytes: Bytes::mib(4) }
+    }
+}
+
+/// One internal service that calls weir.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Client {
+    /// Its name: unique, a metric label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its API key, or the SHA-256 of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<ClientKey>,
+    /// Its share of a contended budget, relative to the others.
+    pub weight: u32,
+    /// Its place among those who wait.
+    pub priority: Priority,
+    /// Requests a second it may make on average, cache hits included. Absent: no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u32>,
+    /// How many it may make at once after a rest. Absent: as `per_second`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        let (name, key, per_second, burst) = (None, None, None, None);
+        Self { name, key, weight: 1, priority: Priority::Normal, per_second, burst }
+    }
+}
+
+/// A client's place among those who wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// As everybody.
+    Normal,
+    /// When nobody else waits.
+    Low,
+}
+
+/// Where a secret comes from: one of `env`, `file`, `value`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SecretSource {
+    /// Name of an environment variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// Path of a file, relative to the configuration file; one newline at its end is dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The secret itself. For experiments only: `weir check` warns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Plain>,
+}
+
+/// Where a client's API key comes from: one of `sha256`, `env`, `file`, `value`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ClientKey {
+    /// SHA-256 of the key, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// Name of an environment variable that holds the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
+    /// Path of a file that holds the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The key itself. For experiments only: `weir check` warns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Plain>,
+}

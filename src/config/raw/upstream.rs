@@ -1,0 +1,321 @@
+//! `[upstreams.*]` as it is written.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::SecretSource;
+use crate::config::units::{OneOrMany, Scalar, Span};
+
+/// An API that requests are forwarded to.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Upstream {
+    /// An API that weir knows by heart: `zoom-video-sdk`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The account's plan, for the preset's figures: `free`, `pro` or `business`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Where the API is: http or https, without a query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Path prefix under which clients find it.
+    pub mount: String,
+    /// Longest a connection may take to be made (TCP and TLS).
+    pub connect_timeout: Span,
+    /// Longest from sending a request until its answer's head.
+    pub first_byte_timeout: Span,
+    /// Longest from sending a request until the end of its answer.
+    pub total_timeout: Span,
+    /// How long an unused connection is kept; below the upstream's own figure.
+    pub idle_timeout: Span,
+    /// Second and later attempts of one idempotent request; 0 = none.
+    pub max_retries: u32,
+    /// Speak HTTP/2 without TLS and negotiation.
+    pub http2_prior_knowledge: bool,
+    /// How requests are authorized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Rate-limit classes, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, Label>,
+    /// Daily budgets that labels share, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pools: BTreeMap<String, Pool>,
+    /// What it answers to. With a preset: changes to its rows by `id`, and further rows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            preset: None,
+            plan: None,
+            base_url: None,
+            mount: "/".into(),
+            connect_timeout: Span::secs(5),
+            first_byte_timeout: Span::secs(20),
+            total_timeout: Span::secs(30),
+            idle_timeout: Span::secs(4),
+            max_retries: 1,
+            http2_prior_knowledge: false,
+            auth: None,
+            labels: BTreeMap::new(),
+            pools: BTreeMap::new(),
+            endpoints: Vec::new(),
+        }
+    }
+}
+
+/// How requests are authorized; every kind has keys of its own.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Auth {
+    /// Which kind of credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AuthKind>,
+    /// jwt: the API key (`iss`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<SecretSource>,
+    /// jwt: the API secret that signs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretSource>,
+    /// jwt: how long a token lives. Absent: 1h.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<Span>,
+    /// bearer: the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretSource>,
+    /// basic: the user id, without a colon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<SecretSource>,
+    /// basic: the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretSource>,
+    /// header: its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// header: its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<SecretSource>,
+    /// oauth2: the token endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_url: Option<String>,
+    /// oauth2: the client id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<SecretSource>,
+    /// oauth2: the client secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<SecretSource>,
+    /// oauth2: what is asked of the token endpoint. Absent: `client_credentials`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<GrantKind>,
+    /// oauth2 with `account_credentials`: the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    /// oauth2 with `client_credentials`: scopes, separated by spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+}
+
+/// Which kind of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthKind {
+    /// A JWT minted here (HS256).
+    Jwt,
+    /// A fixed bearer token.
+    Bearer,
+    /// User id and password (RFC 7617).
+    Basic,
+    /// A fixed value in a header of its own.
+    Header,
+    /// A bearer token fetched from a token endpoint (RFC 6749).
+    OAuth2,
+    /// No credential.
+    None,
+}
+
+/// What is asked of the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantKind {
+    /// RFC 6749, section 4.4.
+    ClientCredentials,
+    /// Zoom's server-to-server grant.
+    AccountCredentials,
+}
+
+/// A rate-limit class: one or more windows.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Label {
+    /// Most requests in any sliding second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u32>,
+    /// Most requests in any sliding minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u32>,
+    /// How many may leave at once after a rest. Absent: the shortest window's limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+    /// The pool it also spends from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Longest a request queues for a token; refused at once if the token would come later.
+    pub max_wait: Span,
+    /// Most requests that queue at a time.
+    pub max_queue: u32,
+}
+
+impl Default for Label {
+    fn default() -> Self {
+        let (per_second, per_minute, burst, pool) = (None, None, None, None);
+        Self { per_second, per_minute, burst, pool, max_wait: Span::secs(5), max_queue: 1000 }
+    }
+}
+
+/// A daily budget that several labels share.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Pool {
+    /// Most requests a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u32>,
+    /// When the day begins, UTC.
+    pub resets_at: String,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self { per_day: None, resets_at: "00:00Z".into() }
+    }
+}
+
+/// A rule: method and path template to label, parameters and cache rule.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Endpoint {
+    /// Its name: unique within the upstream, a metric label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// A method, a list of methods, or "*" for any. Absent: GET.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<OneOrMany>,
+    /// Path template below the mount: `/a/{b}`, `/{*rest}`. The most specific wins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The label it spends from. Absent: no budget.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Which path and query parameters tell entries apart; others are not sent upstream.
+    /// Absent: all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Vec<String>>,
+    /// Whether and how answers are stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheRule>,
+    /// Other figures for requests whose parameters have these values; the first match wins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<WhenSchema>")]
+    pub when: Vec<BTreeMap<String, Scalar>>,
+    /// How pages of a listing name one another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_token: Option<PageToken>,
+    /// Query parameters that are checked, by name. Undeclared ones pass through unchecked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, Parameter>,
+}
+
+/// Whether and how answers are stored.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CacheRule {
+    /// By whose rule. Absent: off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<CacheMode>,
+    /// override: how long an answer is served without asking.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<Span>,
+    /// override: how long after that it is served while it is refreshed. Absent: 0s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale_while_revalidate: Option<Span>,
+    /// override: how long after that it is served if the refresh fails. Absent: 0s.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale_if_error: Option<Span>,
+    /// override: entries are not shared between clients. Absent: false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vary_by_client: Option<bool>,
+}
+
+/// By whose rule answers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheMode {
+    /// By the figures here, whatever the upstream says.
+    Override,
+    /// By the upstream's own headers, as a shared cache (RFC 9111).
+    Respect,
+    /// Never.
+    Off,
+}
+
+/// Figures for requests whose parameters have given values: every other key is a parameter and
+/// its value, "*" = present.
+#[derive(Serialize, JsonSchema)]
+#[expect(dead_code, reason = "describes a free table to schemars; never built")]
+struct WhenSchema {
+    /// Replaces `cache.fresh`.
+    fresh: Option<Span>,
+    /// Replaces `cache.stale_while_revalidate`.
+    stale_while_revalidate: Option<Span>,
+    /// Replaces `cache.stale_if_error`.
+    stale_if_error: Option<Span>,
+    #[serde(flatten)]
+    conditions: BTreeMap<String, Scalar>,
+}
+
+/// How pages of a listing name one another.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct PageToken {
+    /// The query parameter that asks for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// The top-level member of the JSON answer that names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<String>,
+    /// How long the upstream honours a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifetime: Option<Span>,
+    /// How much of that is left to the reader at least. Absent: 2m.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub margin: Option<Span>,
+}
+
+/// What values a query parameter may take: `one_of`, `min` and `max`, or `max_length`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Parameter {
+    /// A closed set, compared case-sensitively.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_of: Option<Vec<Scalar>>,
+    /// Smallest whole number. Absent with `max`: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<i64>,
+    /// Largest whole number. Absent with `min`: the largest there is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<i64>,
+    /// Any text of at most so many bytes. Absent with the others: 1024.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_length: Option<u32>,
+    /// What its absence means; made explicit in keys and towards the upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default: Option<Scalar>,
+    /// Absence is a 400.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+}

@@ -1,0 +1,73 @@
+//! From what is written to what cannot be wrong: every fault is found, none stops the search.
+//!
+//! Functions return what could be understood and report the rest; the caller throws everything
+//! away if anything was reported, so a placeholder never leaves this module.
+
+mod auth;
+mod cache_rule;
+mod clients;
+mod endpoints;
+mod names;
+mod parameters;
+mod quota;
+mod secret;
+mod server;
+mod template;
+mod upstreams;
+
+use std::collections::BTreeMap;
+
+use super::fault::Report;
+use super::raw::Raw;
+use super::settings::Settings;
+use crate::preset::Preset;
+
+/// Where secrets come from.
+pub(super) trait SecretStore {
+    /// An environment variable.
+    fn variable(&self, name: &str) -> Option<String>;
+    /// A file, or why it cannot be read.
+    fn file(&self, path: &str) -> Result<SecretFile, String>;
+}
+
+/// A file that holds a secret.
+pub(super) struct SecretFile {
+    pub(super) text: String,
+    pub(super) world_readable: bool,
+}
+
+/// Validates everything. The digest is left to the caller, who knows the effective text.
+pub(super) fn settings(
+    raw: &Raw,
+    presets: &BTreeMap<String, Preset>,
+    store: &dyn SecretStore,
+    report: &mut Report,
+) -> Settings {
+    let secrets = secret::Secrets { store };
+    let (server, admin) = server::listeners(raw, report);
+    Settings {
+        server,
+        admin,
+        log: server::log(&raw.log, report),
+        cache: server::cache(&raw.cache, report),
+        clients: clients::all(&raw.clients, &secrets, report),
+        upstreams: upstreams::all(&raw.upstreams, presets, &secrets, report),
+        digest: String::new(),
+    }
+}
+
+/// SHA-256 as lower-case hex.
+pub(super) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&sha256(bytes))
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    let mut out = [0; 32];
+    out.iter_mut().zip(digest.as_ref()).for_each(|(out, byte)| *out = *byte);
+    out
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

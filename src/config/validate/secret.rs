@@ -1,0 +1,80 @@
+//! Secrets, from wherever they are.
+
+use super::SecretStore;
+use crate::config::fault::Report;
+use crate::config::lines::join;
+use crate::config::raw::SecretSource;
+use crate::config::units::Plain;
+use crate::secret::Secret;
+
+/// Resolves sources, and reports those that do not lead to a secret.
+pub(super) struct Secrets<'a> {
+    pub(super) store: &'a dyn SecretStore,
+}
+
+impl Secrets<'_> {
+    /// The secret, or `None` after a report.
+    pub(super) fn resolve(
+        &self,
+        path: &str,
+        source: &SecretSource,
+        report: &mut Report,
+    ) -> Option<Secret> {
+        let SecretSource { env, file, value } = source;
+        match (env, file, value) {
+            (Some(name), None, None) => self.variable(&join(path, "env"), name, report),
+            (None, Some(file), None) => self.file(&join(path, "file"), file, report),
+            (None, None, Some(plain)) => Self::plain(&join(path, "value"), plain, report),
+            (None, None, None) => {
+                let hint = r#"write { env = "NAME" } or { file = "path" }"#;
+                report.fault_try(path, "says nowhere to find the secret", hint);
+                None
+            }
+            _ => {
+                report.fault_try(path, "names more than one source", "keep one of them");
+                None
+            }
+        }
+    }
+
+    fn variable(&self, path: &str, name: &str, report: &mut Report) -> Option<Secret> {
+        match self.store.variable(name).as_deref() {
+            None => report.fault(path, format!("the environment variable {name} is not set")),
+            Some("") => report.fault(path, format!("the environment variable {name} is empty")),
+            Some(text) => return Some(Secret::new(text)),
+        }
+        None
+    }
+
+    fn file(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
+        let found = match self.store.file(file) {
+            Ok(found) => found,
+            Err(why) => {
+                report.fault(path, format!("{file:?} {why}"));
+                return None;
+            }
+        };
+        // Editors and `echo` end a file with a newline that is no part of the secret.
+        let text = found.text.strip_suffix('\n').unwrap_or(&found.text);
+        let text = text.strip_suffix('\r').unwrap_or(text);
+        if text.is_empty() {
+            report.fault(path, format!("{file:?} is empty"));
+            return None;
+        }
+        if found.world_readable {
+            report.warn(path, format!("{file:?} can be read by every user of this machine"));
+        }
+        Some(Secret::new(text))
+    }
+
+    fn plain(path: &str, Plain(secret): &Plain, report: &mut Report) -> Option<Secret> {
+        if secret.expose().is_empty() {
+            report.fault(path, "is empty");
+            return None;
+        }
+        if !report.from_environment(path) {
+            report.warn(path, "a secret stands in the file itself");
+        }
+        Some(secret.clone())
+    }
+}

@@ -1,0 +1,129 @@
+//! `[server]`, `[admin]`, `[log]` and `[cache]`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::config::fault::{Report, nearest};
+use crate::config::raw::{self, Raw};
+use crate::config::settings::{Admin, Cache, Log, LogFormat, Server};
+use crate::config::units::Span;
+
+const MOST_WORKERS: u32 = 1024;
+/// hyper refuses to work with a smaller buffer.
+const LEAST_HEADER_BYTES: u64 = 8 << 10;
+const MOST_HEADER_BYTES: u64 = 16 << 20;
+/// A body may be held in memory to be sent twice.
+const MOST_BODY_BYTES: u64 = 1 << 30;
+
+/// The two listeners, which must not be one.
+pub(super) fn listeners(raw: &Raw, report: &mut Report) -> (Server, Admin) {
+    let server = server(&raw.server, report);
+    let admin = address("admin.listen", &raw.admin.listen, report);
+    let anonymous = raw.clients.is_empty() && !server.listen.ip().is_loopback();
+    if anonymous && server.allow_anonymous {
+        report.warn("server.listen", "anyone who reaches this address may call");
+    } else if anonymous {
+        let hint = "list [[clients]], or set server.allow_anonymous = true";
+        report.fault_try("server.listen", "anonymous callers on a public address", hint);
+    }
+    if collide(server.listen, admin) {
+        report.fault("admin.listen", "is the public listener's address too");
+    }
+    (server, Admin { listen: admin })
+}
+
+fn server(raw: &raw::Server, report: &mut Report) -> Server {
+    at_most("server.workers", raw.workers.into(), MOST_WORKERS.into(), report);
+    at_most("server.max_header_bytes", raw.max_header_bytes.0, MOST_HEADER_BYTES, report);
+    at_most("server.max_body_bytes", raw.max_body_bytes.0, MOST_BODY_BYTES, report);
+    if raw.max_header_bytes.0 < LEAST_HEADER_BYTES {
+        report.fault("server.max_header_bytes", "is less than 8KiB");
+    }
+    Server {
+        listen: address("server.listen", &raw.listen, report),
+        workers: size(raw.workers.into()),
+        request_timeout: positive("server.request_timeout", raw.request_timeout, report),
+        drain_timeout: positive("server.drain_timeout", raw.drain_timeout, report),
+        header_timeout: positive("server.header_timeout", raw.header_timeout, report),
+        max_header_bytes: size(raw.max_header_bytes.0),
+        max_body_bytes: size(raw.max_body_bytes.0),
+        max_connections: some("server.max_connections", raw.max_connections, report),
+        max_in_flight: some("server.max_in_flight", raw.max_in_flight, report),
+        allow_anonymous: raw.allow_anonymous,
+    }
+}
+
+pub(super) fn log(raw: &raw::Log, report: &mut Report) -> Log {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for directive in raw.level.split(',') {
+        let level = directive.rsplit('=').next().unwrap_or(directive).trim();
+        if !LEVELS.contains(&level.to_lowercase().as_str()) {
+            let hint = match nearest(level, LEVELS) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => r#"write "info", or "info,weir=debug""#.into(),
+            };
+            report.fault_try("log.level", format!("no such level: {level:?}"), hint);
+        }
+    }
+    if let Err(why) = raw.level.parse::<tracing_subscriber::filter::Targets>() {
+        report.fault("log.level", format!("is not a list of levels: {why}"));
+    }
+    let format = match raw.format {
+        raw::LogFormat::Auto => LogFormat::Auto,
+        raw::LogFormat::Pretty => LogFormat::Pretty,
+        raw::LogFormat::Json => LogFormat::Json,
+    };
+    Log { level: raw.level.clone(), format, access: raw.access }
+}
+
+pub(super) fn cache(raw: &raw::Cache, report: &mut Report) -> Cache {
+    let (most, entry) = (raw.max_bytes, raw.max_entry_bytes);
+    if entry > most {
+        report.fault("cache.max_entry_bytes", format!("is more than cache.max_bytes ({most})"));
+    }
+    // The store counts an entry's bytes in 32 bits.
+    at_most("cache.max_entry_bytes", entry.0, u32::MAX.into(), report);
+    if entry.0 == 0 {
+        report.fault_try("cache.max_entry_bytes", "is 0", r#"to cache nothing, set mode = "off""#);
+    }
+    Cache { max_bytes: most.0, max_entry_bytes: size(entry.0) }
+}
+
+/// A duration that may not be zero.
+pub(super) fn positive(path: &str, Span(span): Span, report: &mut Report) -> Duration {
+    if span.is_zero() {
+        report.fault(path, "is zero");
+    }
+    span
+}
+
+fn some(path: &str, number: u32, report: &mut Report) -> usize {
+    if number == 0 {
+        report.fault(path, "is zero");
+    }
+    size(number.into())
+}
+
+fn at_most(path: &str, number: u64, most: u64, report: &mut Report) {
+    if number > most {
+        report.fault(path, format!("is more than {most}"));
+    }
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+fn address(path: &str, text: &str, report: &mut Report) -> SocketAddr {
+    text.parse().unwrap_or_else(|_| {
+        let why = format!("{text:?} is not an address and port");
+        report.fault_try(path, why, r#"write "127.0.0.1:8080", "0.0.0.0:8080" or "[::]:8080""#);
+        SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+    })
+}
+
+/// Whether both cannot be listened on. Port 0 is any free port.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let same = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && same
+}
