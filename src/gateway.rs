@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
@@ -123,7 +124,7 @@ impl Gateway {
             drain,
         );
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
-        tokio::spawn(serve(admin, admin_service, limits, admin_drain, Default::default()));
+        tokio::spawn(serve(admin, admin_service, limits, admin_drain, Gauge::default()));
         Ok(gateway)
     }
 

@@ -13,7 +13,7 @@ use toml::{Table, Value};
 use super::fault::{Report, nearest, suggest};
 use super::lines::join;
 use super::raw::Raw;
-use super::schema::Tree;
+use super::schema::{Node, Tree};
 use super::variables::Variable;
 
 /// Keys that will exist one day, and what to say until then.
@@ -26,17 +26,18 @@ pub(super) fn strictly(mut table: Table, tree: &Tree, report: &mut Report) -> Ta
         match attempt(table.clone()) {
             Ok((_, unknown)) => {
                 for path in unknown {
-                    unknown_key(&path, tree, report);
+                    unknown_key(&path, &path.named(&table), tree, report);
                     take(&mut table, &path);
                 }
                 return table;
             }
             Err(path) => {
+                let written = path.named(&table);
                 let Some(found) = take(&mut table, &path) else {
                     report.push(None, "cannot be understood".into());
                     return table;
                 };
-                mistyped(&path, &found, tree, report);
+                mistyped(&path, &written, &found, tree, report);
             }
         }
     }
@@ -59,7 +60,8 @@ pub(super) fn with_variables(
             report.push(None, "cannot be understood together with the environment".into());
             return None;
         };
-        mistyped(&path, &Value::String(variable.value), tree, report);
+        let written = path.to_string();
+        mistyped(&path, &written, &Value::String(variable.value), tree, report);
     }
 }
 
@@ -69,47 +71,45 @@ fn attempt<'de, D: serde::Deserializer<'de>>(from: D) -> Result<(Raw, Vec<Path>)
     let tracked = serde_path_to_error::Deserializer::new(from, &mut track);
     let result = Raw::deserialize(serde_ignored::Deserializer::new(tracked, &mut note));
     // The error itself is dropped: it quotes values, and a value may be a secret.
-    result.map(|raw| (raw, unknown)).map_err(|_| Path::from(track.path()))
+    result.map(|raw| (raw, unknown)).map_err(|_quotes| Path::from(track.path()))
 }
 
-fn unknown_key(path: &Path, tree: &Tree, report: &mut Report) {
-    let written = path.to_string();
+fn unknown_key(path: &Path, written: &str, tree: &Tree, report: &mut Report) {
     if let Some((_, why, hint)) = NOT_YET.iter().find(|(key, ..)| *key == written) {
-        return report.misshapen(&written, *why, Some((*hint).into()));
+        return report.misshapen(written, *why, Some((*hint).into()));
     }
     let Some((Step::Key(last), parents)) = path.0.split_last() else { return };
     let names: Vec<String> = parents.iter().map(Step::to_string).collect();
     let known = tree.at(names.iter().map(String::as_str));
     let near = known.and_then(|table| nearest(last, table.keys()));
-    if let Some(near) = near {
-        report.excuse(join(&Path(parents.to_vec()).to_string(), near));
+    if let (Some(near), Some(parent)) = (near, written.strip_suffix(last)) {
+        report.excuse(format!("{parent}{near}"));
     }
     let hint = known.and_then(|table| suggest(last, table.keys()));
-    report.misshapen(&written, "unknown key", hint);
+    report.misshapen(written, "unknown key", hint);
 }
 
-fn mistyped(path: &Path, found: &Value, tree: &Tree, report: &mut Report) {
+fn mistyped(path: &Path, written: &str, found: &Value, tree: &Tree, report: &mut Report) {
     let names: Vec<String> = path.0.iter().map(Step::to_string).collect();
     let node = tree.at(names.iter().map(String::as_str));
-    let expected = node.map_or_else(|| "something else".into(), |node| node.expected());
-    // Whatever stands below `auth` or in a client's key may be a secret, in the wrong place.
-    let secret = names.iter().any(|name| name == "auth" || name == "key");
+    let expected = node.map_or_else(|| "something else".into(), Node::expected);
+    let choices = node.map(Node::choices).unwrap_or_default();
+    // Whatever stands below `auth` or in a client may be a secret, in the wrong place.
+    let private = names.iter().any(|name| name == "auth")
+        || names.first().is_some_and(|name| name == "clients");
+    let secret = private && choices.is_empty();
     let found_text = match found {
-        Value::String(text) if !secret => format!("{text:?}"),
-        Value::Integer(number) if !secret => number.to_string(),
-        Value::Float(number) if !secret => number.to_string(),
-        Value::Boolean(truth) if !secret => truth.to_string(),
         Value::Table(_) => "a table".into(),
         Value::Array(_) => "a list".into(),
         Value::Datetime(_) => "a date".into(),
-        Value::String(_) => "a string".into(),
-        _ => "something else".into(),
+        Value::String(_) if secret => "a string".into(),
+        Value::Boolean(_) if secret => "true or false".into(),
+        Value::Integer(_) | Value::Float(_) if secret => "a number".into(),
+        scalar => scalar.to_string(),
     };
-    let choices = node.map(|node| node.choices()).unwrap_or_default();
-    let hint = found.as_str().filter(|_| !choices.is_empty() && !secret);
-    let hint =
-        hint.and_then(|text| nearest(text, choices)).map(|near| format!("did you mean {near:?}?"));
-    report.misshapen(&path.to_string(), format!("expected {expected}, found {found_text}"), hint);
+    let near = found.as_str().and_then(|text| nearest(text, choices));
+    let hint = near.map(|near| format!("did you mean {near:?}?"));
+    report.misshapen(written, format!("expected {expected}, found {found_text}"), hint);
 }
 
 /// Takes a value out of a table. Of a list, the whole list goes, so that rows keep their index;
@@ -144,6 +144,29 @@ struct Path(Vec<Step>);
 enum Step {
     Key(String),
     Index(usize),
+}
+
+impl Path {
+    /// As printed, with rows named by their id where they have one: by that name they are known
+    /// after they have been merged with a preset.
+    fn named(&self, table: &Table) -> String {
+        let mut out = String::new();
+        let mut at = None;
+        for step in &self.0 {
+            match step {
+                Step::Key(key) => {
+                    at = at.map_or_else(|| table.get(key), |at: &Value| at.get(key));
+                    out = join(&out, key);
+                }
+                Step::Index(index) => {
+                    at = at.and_then(|at| at.get(*index));
+                    let id = at.and_then(|row| row.get("id")).and_then(Value::as_str);
+                    out += &id.map_or_else(|| format!("[{index}]"), |id| format!("[{id}]"));
+                }
+            }
+        }
+        out
+    }
 }
 
 impl fmt::Display for Step {

@@ -116,13 +116,20 @@ impl Report {
         self.insert(path, why.into(), Some(hint.into()));
     }
 
+    /// A table or list that does not hold what it should, unless something in it was left out.
+    pub(super) fn lacking(&mut self, path: &str, why: impl Into<String>, hint: impl Into<String>) {
+        if !self.spoilt.iter().any(|spoilt| within(spoilt, path)) {
+            self.insert(path, why.into(), Some(hint.into()));
+        }
+    }
+
     pub(super) fn warn(&mut self, path: &str, why: impl Into<String>) {
         let warning = self.place(path, why.into(), None);
         self.warnings.insert(Warning(warning));
     }
 
     /// Whether the value comes from the environment rather than from the file.
-    pub(super) fn from_environment(&self, path: &str) -> bool {
+    pub(super) fn is_from_environment(&self, path: &str) -> bool {
         self.places.variables.contains_key(path)
     }
 
@@ -149,7 +156,7 @@ impl Report {
     }
 
     fn insert(&mut self, path: &str, why: String, hint: Option<String>) {
-        if self.spoilt.iter().any(|spoilt| within(spoilt, path) || within(path, spoilt)) {
+        if self.spoilt.iter().any(|spoilt| within(path, spoilt)) {
             return;
         }
         let fault = self.place(path, why, hint);
@@ -215,11 +222,12 @@ mod tests {
     fn what_follows_from_a_misshapen_key_is_not_reported() {
         let mut report = Report::default();
         report.misshapen("a.b", "unknown key", None);
-        report.fault("a", "is incomplete");
+        report.lacking("a", "is empty", "fill it");
         report.fault("a.b.c", "is missing");
         report.fault("a.bc", "is wrong");
+        report.fault("a", "has no name");
         let whys: Vec<_> = report.finish().unwrap_err().0.into_iter().map(|f| f.why).collect();
-        assert_eq!(whys, ["unknown key", "is wrong"]);
+        assert_eq!(whys, ["has no name", "unknown key", "is wrong"]);
     }
 
     #[test]

@@ -66,6 +66,7 @@ fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Loaded, Faults>
     let tree = Tree::new();
     let own = decode::strictly(own, &tree, &mut report);
     let names = variables::names(machine.env, &own);
+    report.places.variables = names.places();
     let (merged, presets) = with_presets(own, &names, &mut report);
     let Some(raw) = with_environment(merged, names, &tree, &mut report) else {
         return Err(report.into_faults());
@@ -227,6 +228,3 @@ fn world_readable(about: &std::fs::Metadata) -> bool {
 fn world_readable(_: &std::fs::Metadata) -> bool {
     false
 }
-
-#[cfg(test)]
-mod tests;

@@ -28,7 +28,9 @@ pub(super) fn upstream(mut base: Table, mut own: Table) -> Table {
         _ => Vec::new(),
     };
     if let Some(Value::Array(own)) = own.remove("endpoints") {
-        own.into_iter().for_each(|row| merge_row(&mut merged, row));
+        for row in own {
+            merge_row(&mut merged, row);
+        }
     }
     over(&mut base, own);
     if !merged.is_empty() {

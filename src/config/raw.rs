@@ -12,7 +12,7 @@ use super::units::{Bytes, Plain, Span};
 
 mod upstream;
 
-pub use upstream::{
+pub(crate) use upstream::{
     Auth, AuthKind, CacheMode, CacheRule, Endpoint, GrantKind, Label, PageToken, Parameter, Pool,
     Upstream,
 };
@@ -20,7 +20,7 @@ pub use upstream::{
 /// Configuration of weir.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Raw {
+pub(crate) struct Raw {
     /// The public listener and its bounds.
     pub server: Server,
     /// The admin listener.
@@ -39,7 +39,7 @@ pub struct Raw {
 /// The public listener and its bounds.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Server {
+pub(crate) struct Server {
     /// Address and port of the public listener.
     pub listen: String,
     /// Worker threads; 0 = one per core.
@@ -82,7 +82,7 @@ impl Default for Server {
 /// The admin listener: /metrics, /livez, /readyz, /status.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Admin {
+pub(crate) struct Admin {
     /// Address and port of the admin listener.
     pub listen: String,
 }
@@ -96,7 +96,7 @@ impl Default for Admin {
 /// What is logged, and how.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Log {
+pub(crate) struct Log {
     /// A level (off, error, warn, info, debug, trace), or several `target=level` with commas.
     pub level: String,
     /// How log lines look.
@@ -114,7 +114,7 @@ impl Default for Log {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Pretty on a terminal, JSON otherwise.
     Auto,
     /// For people.
@@ -126,7 +126,7 @@ pub enum LogFormat {
 /// The store of answers.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Cache {
+pub(crate) struct Cache {
     /// Most bytes held in memory: keys, headers and bodies counted.
     pub max_bytes: Bytes,
     /// Larger answers pass through without being stored; below 4GiB.
@@ -142,7 +142,7 @@ impl Default for Cache {
 /// One internal service that calls weir.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Client {
+pub(crate) struct Client {
     /// Its name: unique, a metric label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -171,7 +171,7 @@ impl Default for Client {
 /// A client's place among those who wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Priority {
+pub(crate) enum Priority {
     /// Before all others.
     High,
     /// As everybody.
@@ -183,7 +183,7 @@ pub enum Priority {
 /// Where a secret comes from: one of `env`, `file`, `value`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct SecretSource {
+pub(crate) struct SecretSource {
     /// Name of an environment variable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<String>,
@@ -198,7 +198,7 @@ pub struct SecretSource {
 /// Where a client's API key comes from: one of `sha256`, `env`, `file`, `value`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct ClientKey {
+pub(crate) struct ClientKey {
     /// SHA-256 of the key, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,

@@ -17,7 +17,11 @@ pub(super) fn toml_text(table: &Table) -> String {
 fn write_table(out: &mut String, path: &str, table: &Table) {
     let lines = sorted(table).into_iter().filter(|(_, value)| !has_header(value));
     lines.for_each(|(key, value)| line(out, key, value));
-    for (key, value) in sorted(table).into_iter().filter(|(_, value)| has_header(value)) {
+    let mut headed = sorted(table);
+    headed.retain(|(_, value)| has_header(value));
+    // Long lists last: what they refer to has been read by then.
+    headed.sort_by_key(|(_, value)| value.is_array());
+    for (key, value) in headed {
         let path = if path.is_empty() { quoted(key) } else { format!("{path}.{}", quoted(key)) };
         match value {
             Value::Table(table) => {
@@ -30,7 +34,9 @@ fn write_table(out: &mut String, path: &str, table: &Table) {
             Value::Array(rows) => {
                 for row in rows.iter().filter_map(Value::as_table) {
                     header(out, &format!("[[{path}]]"));
-                    sorted(row).into_iter().for_each(|(key, value)| line(out, key, value));
+                    for (key, value) in sorted(row) {
+                        line(out, key, value);
+                    }
                 }
             }
             _ => {}
@@ -98,7 +104,7 @@ lifetime = "1h"
 [[a.rows]]
 id = "r"
 path = "/r"
-when = [{ "odd key" = "1", fresh = "1s" }]
+when = [{ fresh = "1s", "odd key" = "1" }]
 "#;
         let table: Table = text.parse().unwrap();
         assert_eq!(toml_text(&table), text);

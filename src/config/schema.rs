@@ -31,7 +31,7 @@ impl Tree {
 
     /// The node at a path of keys, `None` where there is no such key. A number is an index.
     pub(super) fn at<'p>(&self, path: impl IntoIterator<Item = &'p str>) -> Option<Node<'_>> {
-        path.into_iter().try_fold(self.root(), |node, key| node.child(key))
+        path.into_iter().try_fold(self.root(), Node::child)
     }
 }
 
@@ -58,6 +58,7 @@ impl<'a> Node<'a> {
     }
 
     /// A table whose keys are names chosen by the author.
+    #[cfg(test)]
     pub(super) fn is_map(self) -> bool {
         self.target().get("additionalProperties").is_some_and(Value::is_object)
     }
@@ -83,15 +84,8 @@ impl<'a> Node<'a> {
             "uint32" => return format!("a whole number from 0 to {}", u32::MAX),
             _ => {}
         }
-        match first_type(at) {
-            "string" => "a string",
-            "integer" => "a whole number",
-            "boolean" => "true or false",
-            "array" => "a list",
-            "object" => "a table",
-            _ => "something else",
-        }
-        .into()
+        let words: Vec<_> = types(at).filter_map(word).collect();
+        words.join(" or ")
     }
 
     /// The values that may stand here, if they are a closed set.
@@ -138,11 +132,21 @@ fn text<'v>(at: &'v Value, key: &str) -> &'v str {
     at.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn first_type(at: &Value) -> &str {
-    match at.get("type") {
-        Some(Value::Array(types)) => types.first().and_then(Value::as_str).unwrap_or_default(),
-        _ => text(at, "type"),
-    }
+fn types(at: &Value) -> impl Iterator<Item = &str> {
+    let one = at.get("type").and_then(Value::as_str);
+    let many = at.get("type").and_then(Value::as_array).into_iter().flatten();
+    one.into_iter().chain(many.filter_map(Value::as_str))
+}
+
+fn word(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "string" => "a string",
+        "integer" => "a whole number",
+        "boolean" => "true or false",
+        "array" => "a list",
+        "object" => "a table",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -167,6 +171,10 @@ mod tests {
         assert_eq!(expected("upstreams.any.auth.key"), r#"{ env = "NAME" } or { file = "path" }"#);
         assert_eq!(expected("upstreams.any.endpoints.0.method"), "a string or a list of strings");
         assert_eq!(expected("upstreams.any.endpoints.0.parameters.p.min"), "a whole number");
+        assert_eq!(
+            expected("upstreams.any.endpoints.0.parameters.p.default"),
+            "a string or a whole number or true or false"
+        );
         assert!(tree.at(["server", "listn"]).is_none());
         assert!(tree.at(["upstreams", "any"]).unwrap().keys().any(|key| key == "base_url"));
     }

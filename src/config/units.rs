@@ -10,11 +10,11 @@ use serde::ser::{Serialize, Serializer};
 use crate::secret::Secret;
 
 /// Instants are computed by adding durations to the time of day; beyond this that could overflow.
-const LONGEST: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(24_000);
 
 /// A duration: `"250ms"`, `"10s"`, `"1h 30m"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span(pub Duration);
+pub(crate) struct Span(pub Duration);
 
 impl Span {
     pub(super) const fn secs(secs: u64) -> Self {
@@ -59,7 +59,7 @@ impl JsonSchema for Span {
 
 /// A number of bytes: `"256MiB"`, `"64KiB"`, `1048576`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Bytes(pub u64);
+pub(crate) struct Bytes(pub u64);
 
 impl Bytes {
     pub(super) const fn kib(kib: u64) -> Self {
@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let Scalar(text) = Scalar::deserialize(from)?;
         let size = text.parse::<bytesize::ByteSize>();
-        size.map(|size| Self(size.as_u64())).map_err(|_| de::Error::custom("not a size"))
+        size.map(|size| Self(size.as_u64())).map_err(|_why| de::Error::custom("not a size"))
     }
 }
 
@@ -112,7 +112,7 @@ impl JsonSchema for Bytes {
 
 /// The text of a query parameter's value, which may be written as a number or a boolean too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scalar(pub String);
+pub(crate) struct Scalar(pub String);
 
 impl Serialize for Scalar {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -159,7 +159,7 @@ impl JsonSchema for Scalar {
 
 /// One string or a list of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneOrMany(pub Vec<String>);
+pub(crate) struct OneOrMany(pub Vec<String>);
 
 impl Serialize for OneOrMany {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -206,7 +206,7 @@ impl JsonSchema for OneOrMany {
 
 /// A secret written in the file itself. Written out again it is a mask.
 #[derive(Clone, Debug)]
-pub struct Plain(pub Secret);
+pub(crate) struct Plain(pub Secret);
 
 impl Serialize for Plain {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

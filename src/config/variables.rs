@@ -43,17 +43,26 @@ pub(super) struct Variables(Vec<Variable>);
 pub(super) fn names(env: &Env, own: &Table) -> Variables {
     let mut sources = Vec::new();
     secret_sources(&Value::Table(own.clone()), &mut sources);
-    let sourced = env.iter().filter(|(name, _)| name.ends_with("__ENV"));
-    sources.extend(sourced.map(|(_, value)| value.clone()));
+    let by_variable = env.iter().filter(|(name, _)| name.ends_with("__ENV"));
+    sources.extend(by_variable.map(|(_, value)| value.clone()));
     let ours = env.iter().filter_map(|(name, value)| {
         let keys = name.strip_prefix("WEIR_")?;
-        if NOT_KEYS.contains(&name.as_str()) || sources.contains(name) {
+        if NOT_KEYS.contains(&name.as_str()) || sources.contains(name) || is_link(keys, value) {
             return None;
         }
         let keys = keys.split("__").map(str::to_lowercase).collect();
         Some(settled(Variable { name: name.clone(), keys, value: value.clone() }, own))
     });
     Variables(ours.collect())
+}
+
+/// Kubernetes tells every container about every service near it, in variables that begin with the
+/// service's name: with a service called "weir" they look like ours.
+fn is_link(keys: &str, value: &str) -> bool {
+    let name = keys.ends_with("SERVICE_HOST") || keys.contains("SERVICE_PORT");
+    let part = ["_TCP_", "_UDP_", "_SCTP_"].iter().any(|part| keys.contains(part));
+    let address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    !keys.contains("__") && (name || part || address)
 }
 
 fn secret_sources(value: &Value, found: &mut Vec<String>) {
@@ -74,7 +83,9 @@ fn settled(mut variable: Variable, known: &Table) -> Variable {
         let Some(table) = at else { break };
         if !table.contains_key(key) {
             let same = table.keys().find(|known| known.replace('-', "_") == *key);
-            same.into_iter().for_each(|known| key.clone_from(known));
+            if let Some(known) = same {
+                key.clone_from(known);
+            }
         }
         at = table.get(key).and_then(Value::as_table);
     }
@@ -82,6 +93,11 @@ fn settled(mut variable: Variable, known: &Table) -> Variable {
 }
 
 impl Variables {
+    /// Where the values of these keys stand, for faults found before they are merged.
+    pub(super) fn places(&self) -> BTreeMap<String, String> {
+        self.0.iter().map(|variable| (variable.path(), variable.name.clone())).collect()
+    }
+
     pub(super) fn get(&self, path: &str) -> Option<&Variable> {
         self.0.iter().find(|variable| variable.path() == path)
     }
@@ -123,7 +139,11 @@ fn is_known(variable: &Variable, root: Node<'_>, report: &mut Report) -> bool {
     for key in &variable.keys {
         let next = if key.is_empty() { None } else { node.child(key) };
         let Some(next) = next else {
-            let hint = suggest(key, node.keys());
+            let hint = if variable.keys.len() == 1 && key.contains('_') {
+                Some(r#"put "__" between levels"#.into())
+            } else {
+                suggest(key, node.keys())
+            };
             report.misshapen(&path, "unknown key", hint);
             return false;
         };

@@ -136,7 +136,9 @@ fn strong_etag(body: &[u8]) -> HeaderValue {
     let mut text = String::with_capacity(34);
     text.push('"');
     for byte in digest.as_ref().iter().take(16) {
-        text.push_str(&format!("{byte:02x}"));
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('0'));
+        }
     }
     text.push('"');
     HeaderValue::try_from(text).unwrap_or_else(|_hex_is_always_legal| HeaderValue::from_static(""))

@@ -11,7 +11,7 @@ use crate::config::units::{OneOrMany, Scalar, Span};
 /// An API that requests are forwarded to.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// An API that weir knows by heart: `zoom-video-sdk`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
@@ -73,7 +73,7 @@ impl Default for Upstream {
 /// How requests are authorized; every kind has keys of its own.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Auth {
+pub(crate) struct Auth {
     /// Which kind of credential.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<AuthKind>,
@@ -124,7 +124,7 @@ pub struct Auth {
 /// Which kind of credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum AuthKind {
+pub(crate) enum AuthKind {
     /// A JWT minted here (HS256).
     Jwt,
     /// A fixed bearer token.
@@ -142,7 +142,7 @@ pub enum AuthKind {
 /// What is asked of the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum GrantKind {
+pub(crate) enum GrantKind {
     /// RFC 6749, section 4.4.
     ClientCredentials,
     /// Zoom's server-to-server grant.
@@ -152,7 +152,7 @@ pub enum GrantKind {
 /// A rate-limit class: one or more windows.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Label {
+pub(crate) struct Label {
     /// Most requests in any sliding second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_second: Option<u32>,
@@ -181,7 +181,7 @@ impl Default for Label {
 /// A daily budget that several labels share.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Pool {
+pub(crate) struct Pool {
     /// Most requests a day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_day: Option<u32>,
@@ -198,7 +198,7 @@ impl Default for Pool {
 /// A rule: method and path template to label, parameters and cache rule.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// Its name: unique within the upstream, a metric label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
@@ -233,7 +233,7 @@ pub struct Endpoint {
 /// Whether and how answers are stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct CacheRule {
+pub(crate) struct CacheRule {
     /// By whose rule. Absent: off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<CacheMode>,
@@ -254,7 +254,7 @@ pub struct CacheRule {
 /// By whose rule answers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum CacheMode {
+pub(crate) enum CacheMode {
     /// By the figures here, whatever the upstream says.
     Override,
     /// By the upstream's own headers, as a shared cache (RFC 9111).
@@ -265,7 +265,7 @@ pub enum CacheMode {
 
 /// Figures for requests whose parameters have given values: every other key is a parameter and
 /// its value, "*" = present.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[expect(dead_code, reason = "describes a free table to schemars; never built")]
 struct WhenSchema {
     /// Replaces `cache.fresh`.
@@ -281,7 +281,7 @@ struct WhenSchema {
 /// How pages of a listing name one another.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct PageToken {
+pub(crate) struct PageToken {
     /// The query parameter that asks for the next page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
@@ -299,7 +299,7 @@ pub struct PageToken {
 /// What values a query parameter may take: `one_of`, `min` and `max`, or `max_length`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct Parameter {
+pub(crate) struct Parameter {
     /// A closed set, compared case-sensitively.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_of: Option<Vec<Scalar>>,

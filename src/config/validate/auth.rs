@@ -14,10 +14,21 @@ use crate::config::units::Span;
 use crate::policy::credential::{AuthScheme, CredentialId, Grant};
 use crate::secret::Secret;
 
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(60 * 60);
+const DEFAULT_LIFETIME: Duration = Duration::from_hours(1);
 /// Below this a token would be renewed more often than it is used.
-const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
-const LONGEST_LIFETIME: Duration = Duration::from_secs(48 * 60 * 60);
+const SHORTEST_LIFETIME: Duration = Duration::from_mins(1);
+const LONGEST_LIFETIME: Duration = Duration::from_hours(48);
+
+/// Headers of the connection and of the message are not the operator's to set.
+const OURS: [HeaderName; 7] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::UPGRADE,
+    header::VIA,
+];
 
 /// How requests of an upstream are authorized.
 pub(super) fn scheme(
@@ -27,7 +38,7 @@ pub(super) fn scheme(
     report: &mut Report,
 ) -> Option<AuthScheme> {
     let Some(kind) = raw.and_then(|raw| raw.kind) else {
-        let hint = r#"jwt, bearer, basic, header, oauth2 or none"#;
+        let hint = "write jwt, bearer, basic, header, oauth2 or none";
         report.fault_try(&format!("{path}.kind"), "is required", hint);
         return None;
     };
@@ -141,16 +152,6 @@ impl Reader<'_> {
 
     fn header_name(&mut self, name: Option<&str>) -> Option<HeaderName> {
         let name = self.text("name", name)?;
-        // Headers of the connection and of the message are not the operator's to set.
-        const OURS: [HeaderName; 7] = [
-            header::HOST,
-            header::CONNECTION,
-            header::CONTENT_LENGTH,
-            header::TRANSFER_ENCODING,
-            header::TE,
-            header::UPGRADE,
-            header::VIA,
-        ];
         match HeaderName::from_str(&name) {
             Ok(name) if OURS.contains(&name) => {
                 self.fault("name", &format!("{name:?} cannot carry a credential"));

@@ -11,7 +11,7 @@ use crate::policy::endpoint::{
     CacheRule, KeyRule, Lifetimes, PageTokenRule, Parameter, WhenRule, WhenValue,
 };
 
-const DEFAULT_MARGIN: Duration = Duration::from_secs(2 * 60);
+const DEFAULT_MARGIN: Duration = Duration::from_mins(2);
 const FIGURES: [&str; 3] = ["fresh", "stale_while_revalidate", "stale_if_error"];
 
 pub(super) fn cache(path: &str, raw: Option<&raw::CacheRule>, report: &mut Report) -> CacheRule {
@@ -111,10 +111,10 @@ fn rule(
         matches.push((name.clone(), value));
     }
     if matches.is_empty() {
-        report.fault_try(path, "has no condition", "put its figures into cache");
+        report.lacking(path, "has no condition", "put its figures into cache");
     }
     if matches.len() == raw.len() {
-        report.fault_try(path, "changes nothing", r#"give it fresh = "10m""#);
+        report.lacking(path, "changes nothing", r#"give it fresh = "10m""#);
     }
     WhenRule { matches, lifetimes }
 }

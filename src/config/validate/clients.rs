@@ -43,13 +43,10 @@ fn client(
 ) -> Option<ClientSettings> {
     let name = name(&format!("{path}.name"), raw.name.as_deref(), report);
     let key_path = format!("{path}.key");
-    let key = match &raw.key {
-        Some(source) => key(&key_path, source, secrets, report),
-        None => {
-            report.fault(&key_path, "is required");
-            None
-        }
-    };
+    if raw.key.is_none() {
+        report.fault(&key_path, "is required");
+    }
+    let key = raw.key.as_ref().and_then(|source| key(&key_path, source, secrets, report));
     let weight = NonZeroU32::new(raw.weight);
     if weight.is_none() {
         report.fault(&format!("{path}.weight"), "is zero");

@@ -10,7 +10,7 @@ use crate::config::raw;
 use crate::policy::quota::{LabelId, LabelSpec, PoolId, PoolSpec, WindowSpec};
 
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 /// Every waiting request holds memory.
 const MOST_QUEUED: u32 = 1_000_000;
 
@@ -82,7 +82,7 @@ fn label(
     let daily = raw.pool.as_ref().and_then(|pool| pools.get(pool)?.per_day);
     let shortest = windows.first().map(|window| window.limit.get()).or(daily);
     if raw.per_second.is_none() && raw.per_minute.is_none() && raw.pool.is_none() {
-        report.fault_try(path, "limits nothing", "give it per_second, per_minute or a pool");
+        report.lacking(path, "limits nothing", "give it per_second, per_minute or a pool");
     }
     let burst_path = format!("{path}.burst");
     match (raw.burst, shortest) {
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn days_begin_at_a_minute() {
         assert_eq!(time_of_day("00:00Z"), Some(Duration::ZERO));
-        assert_eq!(time_of_day("23:59Z"), Some(Duration::from_secs(86_340)));
+        assert_eq!(time_of_day("23:59Z"), Some(Duration::from_mins(1439)));
         for wrong in ["24:00Z", "12:60Z", "12:00", "1:00Z", "+1:00Z", "noon", "Z", ""] {
             assert_eq!(time_of_day(wrong), None, "{wrong}");
         }

@@ -27,7 +27,7 @@ impl Secrets<'_> {
             (None, None, Some(plain)) => Self::plain(&join(path, "value"), plain, report),
             (None, None, None) => {
                 let hint = r#"write { env = "NAME" } or { file = "path" }"#;
-                report.fault_try(path, "says nowhere to find the secret", hint);
+                report.lacking(path, "says nowhere to find the secret", hint);
                 None
             }
             _ => {
@@ -72,7 +72,7 @@ impl Secrets<'_> {
             report.fault(path, "is empty");
             return None;
         }
-        if !report.from_environment(path) {
+        if !report.is_from_environment(path) {
             report.warn(path, "a secret stands in the file itself");
         }
         Some(secret.clone())

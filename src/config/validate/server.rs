@@ -55,17 +55,19 @@ fn server(raw: &raw::Server, report: &mut Report) -> Server {
 
 pub(super) fn log(raw: &raw::Log, report: &mut Report) -> Log {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    for directive in raw.level.split(',') {
-        let level = directive.rsplit('=').next().unwrap_or(directive).trim();
-        if !LEVELS.contains(&level.to_lowercase().as_str()) {
-            let hint = match nearest(level, LEVELS) {
-                Some(near) => format!("did you mean {near:?}?"),
-                None => r#"write "info", or "info,weir=debug""#.into(),
-            };
-            report.fault_try("log.level", format!("no such level: {level:?}"), hint);
-        }
+    // Without this check a misspelt level would be taken for a target, and switch everything on.
+    let levels = raw.level.split(',').map(|one| one.rsplit('=').next().unwrap_or(one).trim());
+    let unknown = levels.filter(|level| !LEVELS.contains(&level.to_lowercase().as_str()));
+    let unknown: Vec<_> = unknown.collect();
+    for level in &unknown {
+        let hint = match nearest(level, LEVELS) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => r#"write "info", or "info,weir=debug""#.into(),
+        };
+        report.fault_try("log.level", format!("no such level: {level:?}"), hint);
     }
-    if let Err(why) = raw.level.parse::<tracing_subscriber::filter::Targets>() {
+    let parsed = raw.level.parse::<tracing_subscriber::filter::Targets>();
+    if let (true, Err(why)) = (unknown.is_empty(), parsed) {
         report.fault("log.level", format!("is not a list of levels: {why}"));
     }
     let format = match raw.format {

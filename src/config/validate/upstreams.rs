@@ -25,7 +25,7 @@ pub(super) fn all(
 ) -> Vec<UpstreamSettings> {
     if raw.is_empty() {
         let hint = "write [upstreams.NAME] with base_url, auth and endpoints, or with a preset";
-        report.fault_try("upstreams", "there is none", hint);
+        report.lacking("upstreams", "there is none", hint);
     }
     let mut taken = BTreeMap::new();
     let mut upstreams = Vec::new();
@@ -60,7 +60,7 @@ fn upstream(
     }
     if raw.endpoints.is_empty() {
         let hint = "write [[upstreams.NAME.endpoints]] with id, method and path";
-        report.fault_try(&format!("{path}.endpoints"), "there is none", hint);
+        report.lacking(&format!("{path}.endpoints"), "there is none", hint);
     }
     let timeout =
         |key: &str, span, report: &mut Report| positive(&format!("{path}.{key}"), span, report);

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -202,11 +203,10 @@ async fn http2_with_prior_knowledge_is_served() {
 async fn an_idle_http2_connection_is_let_go_and_a_busy_one_is_not() {
     let mut fixture = start(IMPATIENT).await;
     let mut client = http2_client(fixture.connect().await).await;
-    let held = client.send_request(http2_get("/held"));
-    let held = tokio::spawn(held);
+    let mut held = tokio::spawn(client.send_request(http2_get("/held")));
     assert_eq!(fixture.begun().await, "/held");
     // Longer than a connection that is idle would live.
-    assert!(timeout(IMPATIENT.header_timeout * 4, client.ready()).await.unwrap().is_ok());
+    assert!(timeout(IMPATIENT.header_timeout * 5, &mut held).await.is_err());
     fixture.release.add_permits(1);
     assert_eq!(held.await.unwrap().unwrap().status(), 200);
     let gone = async {
@@ -228,6 +228,20 @@ async fn a_head_that_is_too_large_is_431_and_the_answer_arrives() {
     let text = rest(&mut stream).await;
     assert!(text.starts_with("HTTP/1.1 431 "), "{text}");
     assert!(fixture.begun.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn an_answer_given_before_the_body_was_read_arrives() {
+    let fixture = start(LIMITS).await;
+    let mut request = b"POST / HTTP/1.1\r\nHost: weir\r\nContent-Length: 700000\r\n\r\n".to_vec();
+    request.resize(request.len() + 700_000, b'a');
+    // The kernel keeps little of it for the client: the server has to go on taking it.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_send_buffer_size(8 * 1024).unwrap();
+    let mut stream = socket.connect(fixture.address).await.unwrap();
+    stream.write_all(&request).await.expect("no reset while sending");
+    let text = rest(&mut stream).await;
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
 }
 
 #[tokio::test]
@@ -328,7 +342,7 @@ async fn the_deadline_cuts_what_hangs_and_counts_it() {
     assert_eq!(fixture.open.get(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_of_a_busy_client_is_lost_in_a_drain() {
     let fixture = start(LIMITS).await;
     let Fixture { mut begun, address, drain, .. } = fixture;
