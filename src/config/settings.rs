@@ -7,8 +7,7 @@ use std::time::Duration;
 use http::Uri;
 
 use crate::policy::credential::{AuthScheme, CredentialId};
-pub use crate::policy::endpoint::Spelling;
-use crate::policy::endpoint::{Endpoint, Priority, UpstreamId, Weight};
+use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
 use crate::policy::quota::{LabelSpec, PoolSpec};
 
 /// Everything `weir serve` needs to know.

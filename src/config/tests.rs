@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::settings::{Spelling, UpstreamSettings};
+use super::settings::UpstreamSettings;
 use super::*;
 use crate::policy::credential::AuthScheme;
+use crate::policy::endpoint::Spelling;
 use crate::policy::endpoint::*;
 
 mod effective;

@@ -235,7 +235,8 @@ fn shared(
     let mut answer = if collapsed {
         replay(&catch.entry, request, status, now)
     } else {
-        status.onto(catch.entry.answer(&Asks::of(&request.method, &request.headers), now))
+        let asks = Asks::of(&request.method, &request.headers).having_fetched();
+        status.onto(catch.entry.answer(&asks, now))
     };
     answer.headers_mut().extend(catch.quota.iter().cloned());
     answer

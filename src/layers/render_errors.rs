@@ -12,6 +12,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderName, Response};
+use serde::Serialize;
 use tower::{Layer, Service};
 
 use crate::error::{GatewayError, Level};
@@ -83,6 +84,21 @@ where
 
 const WEIR_ERROR: HeaderName = HeaderName::from_static("weir-error");
 
+/// RFC 9457, section 3; `code` and `message` are what Zoom's clients read.
+#[derive(Serialize)]
+struct Problem<'p> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'p str,
+    status: u16,
+    detail: &'p str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'p str>,
+    request_id: &'p str,
+    code: u16,
+    message: &'p str,
+}
+
 fn render(error: &GatewayError, request_id: Option<&HeaderValue>) -> Response<Body> {
     let row = error.row();
     let request_id = request_id.and_then(|id| id.to_str().ok()).unwrap_or_default();
@@ -92,19 +108,21 @@ fn render(error: &GatewayError, request_id: Option<&HeaderValue>) -> Response<Bo
         Level::Error => tracing::error!(request_id, code = row.code, %error, "request failed"),
     }
     let detail = error.to_string();
-    let mut problem = serde_json::json!({
-        "type": format!("urn:weir:problem:{}", row.code),
-        "title": row.title,
-        "status": row.status.as_u16(),
-        "detail": detail,
-        "request_id": request_id,
-        "code": row.status.as_u16(),
-        "message": detail,
-    });
-    if let (GatewayError::BadParameter(bad), Some(members)) = (error, problem.as_object_mut()) {
-        members.insert("parameter".to_owned(), bad.name.clone().into());
-    }
-    let mut answer = Response::new(Body::from(problem.to_string()));
+    let problem = Problem {
+        kind: format!("urn:weir:problem:{}", row.code),
+        title: row.title,
+        status: row.status.as_u16(),
+        detail: &detail,
+        parameter: match error {
+            GatewayError::BadParameter(bad) => Some(&bad.name),
+            _ => None,
+        },
+        request_id,
+        code: row.status.as_u16(),
+        message: &detail,
+    };
+    let text = serde_json::to_string(&problem).unwrap_or_default();
+    let mut answer = Response::new(Body::from(text));
     *answer.status_mut() = row.status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -203,7 +203,8 @@ impl Priority {
 pub type Weight = NonZeroU32;
 
 /// How path parameters of an upstream are spelt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Spelling {
     /// As RFC 3986 says: one segment, percent-encoded once.
     #[default]

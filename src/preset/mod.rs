@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Table;
 
+use crate::policy::endpoint::Spelling;
+
 /// The names an upstream's `preset` may have.
 pub const NAMES: [&str; 1] = ["zoom-video-sdk"];
 
@@ -18,23 +20,13 @@ pub struct Preset {
     /// The plan assumed where none is configured.
     pub default_plan: String,
     /// How its ids are spelt in paths.
-    pub spelling: IdSpelling,
+    pub spelling: Spelling,
     /// Further path prefixes under which clients find it, below its mount.
     pub mount_aliases: Vec<String>,
     /// Keys of `[upstreams.NAME]`: base URL and endpoints.
     pub upstream: Table,
     /// By plan, more keys of `[upstreams.NAME]`: labels and pools.
     pub plans: BTreeMap<String, Table>,
-}
-
-/// How an API spells ids in paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IdSpelling {
-    /// One segment, percent-encoded once.
-    Plain,
-    /// Base64 with slashes, encoded none to three times.
-    ZoomSessionId,
 }
 
 /// The preset of that name.

@@ -87,6 +87,11 @@ impl Entry {
     pub fn answer(&self, asks: &Asks, now: Instant) -> Response<Body> {
         let mut answer = Response::new(Body::Empty);
         *answer.headers_mut() = self.headers.clone();
+        if asks.fetched
+            && let Some(tracking) = answer.headers_mut().remove(STORED_TRACKING)
+        {
+            answer.headers_mut().insert(TRACKING, tracking);
+        }
         let age = HeaderValue::from(self.times.age(now).as_secs());
         answer.headers_mut().insert(header::AGE, age);
         if asks.matches(&self.etag) {
@@ -108,6 +113,7 @@ impl Entry {
 pub struct Asks {
     if_none_match: Option<HeaderValue>,
     wants_body: bool,
+    fetched: bool,
 }
 
 impl Asks {
@@ -116,7 +122,13 @@ impl Asks {
         Self {
             if_none_match: headers.get(header::IF_NONE_MATCH).cloned(),
             wants_body: method != http::Method::HEAD,
+            fetched: false,
         }
+    }
+
+    /// This request is the one that made the upstream answer.
+    pub fn having_fetched(self) -> Self {
+        Self { fetched: true, ..self }
     }
 
     /// RFC 9110, section 13.1.2: weak comparison, `*` matches whatever there is.
@@ -191,6 +203,8 @@ mod tests {
         let answer = entry.answer(&asks(&Method::GET, None), now + Duration::from_secs(3));
         let mut names: Vec<_> = answer.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
+        let asked = Asks::of(&Method::GET, &HeaderMap::new()).having_fetched();
+        assert_eq!(entry.answer(&asked, now).headers()["x-zm-trackingid"], "abc");
         let expected = ["age", "content-length", "content-type", "etag", "weir-stored-trackingid"];
         assert_eq!(names, expected);
         assert_eq!(

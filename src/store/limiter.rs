@@ -17,10 +17,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::clock::Clock;
 use crate::policy::fair_queue::{FairQueue, Rank, Share};
 use crate::policy::feedback::Throttle;
-use crate::policy::quota::{DayLedger, LabelId, LabelSpec, PoolSpec, WindowGuard};
+use crate::policy::quota::{LabelId, LabelSpec, PoolSpec};
 
 mod bucket;
-use bucket::Bucket;
+mod state;
+
+use state::{Now, State, Taken};
 
 /// Which label of an upstream: its position in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,37 +95,6 @@ struct Shared {
     changed: Vec<Notify>,
 }
 
-#[derive(Debug)]
-struct State {
-    labels: Vec<Label>,
-    pools: Vec<DayLedger>,
-    draining: bool,
-}
-
-#[derive(Debug)]
-struct Label {
-    spec: LabelSpec,
-    bucket: Bucket,
-    windows: Vec<WindowGuard>,
-    pool: Option<usize>,
-    closed_until: Option<Instant>,
-    queue: FairQueue<oneshot::Sender<Taken>>,
-}
-
-/// A token that has been taken and not yet given to a request's care.
-#[derive(Debug)]
-struct Taken {
-    at: Instant,
-    day: Option<SystemTime>,
-}
-
-/// The time now, on both clocks.
-#[derive(Clone, Copy)]
-struct Now {
-    mono: Instant,
-    wall: SystemTime,
-}
-
 /// A token in a request's care. Dropped, it is given back; see [`Permit::sent`].
 #[derive(Debug)]
 pub struct Permit {
@@ -161,20 +132,8 @@ impl Drop for Permit {
 impl Limiter {
     /// An upstream's labels and pools, all untouched. Spawns one task a label.
     pub fn new(labels: &[LabelSpec], pools: &[PoolSpec], clock: Clock) -> Self {
-        let (mono, wall) = (clock.now(), clock.wall());
-        let label = |spec: &LabelSpec| Label {
-            bucket: Bucket::new(spec, mono),
-            windows: spec.windows.iter().map(|&window| WindowGuard::new(window)).collect(),
-            pool: spec.pool.as_ref().and_then(|id| pools.iter().position(|pool| pool.id == *id)),
-            closed_until: None,
-            queue: FairQueue::default(),
-            spec: spec.clone(),
-        };
-        let state = State {
-            labels: labels.iter().map(label).collect(),
-            pools: pools.iter().map(|pool| DayLedger::new(pool, wall)).collect(),
-            draining: false,
-        };
+        let now = Now { mono: clock.now(), wall: clock.wall() };
+        let state = State::new(labels, pools, now);
         let changed = labels.iter().map(|_| Notify::new()).collect();
         let shared = Arc::new(Shared { clock, state: Mutex::new(state), changed });
         let stop = CancellationToken::new();
@@ -390,53 +349,6 @@ impl Shared {
                 state = self.state.lock();
             }
         }
-    }
-}
-
-impl State {
-    /// When a request may leave that has `ahead` others before it, and what it waits for.
-    fn earliest(&self, index: LabelIndex, ahead: usize, now: Now) -> (Reason, Instant) {
-        let Some(label) = self.labels.get(index.0) else {
-            return (Reason::Rate, now.mono);
-        };
-        let windows = label.windows.iter().map(|window| window.earliest(ahead, now.mono));
-        let rate = windows.max().unwrap_or(now.mono).max(label.bucket.earliest(ahead, now.mono));
-        let closed = label.closed_until.filter(|&until| until > now.mono);
-        let day = label.pool.and_then(|index| self.pools.get(index)).and_then(|pool| {
-            let short = usize::try_from(pool.remaining_at(now.wall)).unwrap_or(usize::MAX) <= ahead;
-            short.then(|| now.mono + pool.opens().duration_since(now.wall).unwrap_or_default())
-        });
-        match (day, closed) {
-            (Some(day), _) => (Reason::Day, day.max(rate)),
-            (None, Some(closed)) if closed >= rate => (Reason::UpstreamClosed, closed),
-            _ => (Reason::Rate, rate),
-        }
-    }
-
-    /// Takes one in every window, or in none.
-    fn take(&mut self, index: LabelIndex, now: Now) -> Option<Taken> {
-        let label = self.labels.get_mut(index.0)?;
-        let pool = label.pool.and_then(|index| self.pools.get_mut(index));
-        if let Some(pool) = &pool
-            && pool.remaining_at(now.wall) == 0
-        {
-            return None;
-        }
-        let closed = label.closed_until.is_some_and(|until| until > now.mono);
-        if closed || label.windows.iter().any(|w| w.earliest(0, now.mono) > now.mono) {
-            return None;
-        }
-        // Last, because it is the only check that takes.
-        label.bucket.take(now.mono)?;
-        for window in &mut label.windows {
-            window.take(now.mono);
-        }
-        let day = pool.map(|pool| {
-            pool.roll(now.wall);
-            pool.take();
-            pool.ends()
-        });
-        Some(Taken { at: now.mono, day })
     }
 }
 

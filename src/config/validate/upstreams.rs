@@ -9,10 +9,10 @@ use super::server::positive;
 use super::{auth, endpoints, names, quota};
 use crate::config::fault::Report;
 use crate::config::raw;
-use crate::config::settings::{Spelling, UpstreamSettings};
+use crate::config::settings::UpstreamSettings;
 use crate::policy::credential::AuthScheme;
 use crate::policy::endpoint::UpstreamId;
-use crate::preset::{IdSpelling, Preset};
+use crate::preset::Preset;
 
 /// Every attempt pays; more than this is a mistake.
 const MOST_RETRIES: u32 = 10;
@@ -76,10 +76,7 @@ fn upstream(
         credential: auth::credential(name, &base_url, &auth),
         base_url,
         mounts: Vec::new(),
-        spelling: match preset.map(|preset| preset.spelling) {
-            Some(IdSpelling::ZoomSessionId) => Spelling::ZoomSessionId,
-            Some(IdSpelling::Plain) | None => Spelling::Plain,
-        },
+        spelling: preset.map(|preset| preset.spelling).unwrap_or_default(),
         auth,
         labels,
         pools,

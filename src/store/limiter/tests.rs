@@ -36,7 +36,9 @@ fn share(client: usize) -> Share {
 }
 
 async fn spend(limiter: &Limiter, label: LabelIndex, deadline: Instant) -> Result<(), Refused> {
-    limiter.acquire(label, share(0), deadline).await.map(|mut permit| drop(permit.sent()))
+    limiter.acquire(label, share(0), deadline).await.map(|mut permit| {
+        permit.sent();
+    })
 }
 
 fn left(limiter: &Limiter, label: LabelIndex) -> (usize, u32) {
@@ -202,7 +204,7 @@ async fn a_greedy_client_gets_its_share_and_no_more() {
             let (limiter, order) = (limiter.clone(), Arc::clone(&order));
             tasks.push(tokio::spawn(async move {
                 let mut permit = limiter.acquire(label, share(client), late).await.unwrap();
-                drop(permit.sent());
+                permit.sent();
                 order.lock().push(client);
             }));
         }
