@@ -15,12 +15,9 @@ use super::fault::{Fault, Faults, Places, Report, Warning, suggest};
 use super::raw::Raw;
 use super::schema::Tree;
 use super::validate::{self, SecretFile, SecretStore};
-use super::variables::{self, Variables};
+use super::variables::{self, Env, Variables};
 use super::{Settings, lines, merge, render};
 use crate::preset::{self, Preset};
-
-/// Environment variables by name.
-pub type Env = BTreeMap<String, String>;
 
 /// A configuration that is good.
 #[derive(Clone, Debug)]

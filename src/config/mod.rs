@@ -17,9 +17,10 @@ mod validate;
 mod variables;
 
 pub use fault::{Fault, Faults, Warning};
-pub use load::{Env, Loaded, environment, from_text, load};
+pub use load::{Loaded, environment, from_text, load};
 pub use schema::json_schema;
 pub use settings::Settings;
+pub use variables::Env;
 
 #[cfg(test)]
 mod tests;

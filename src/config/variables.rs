@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use super::fault::{Report, suggest};
-use super::load::Env;
 use super::schema::{Node, Tree};
+
+/// Environment variables by name.
+pub type Env = BTreeMap<String, String>;
 
 /// Read by the command line, not keys of the configuration.
 const NOT_KEYS: [&str; 2] = ["WEIR_CONFIG", "WEIR_LOG"];

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use http::{HeaderName, Uri};
 use serde::{Serialize, Serializer};
 
-use super::endpoint::id;
+use super::id::id;
 use crate::secret::Secret;
 
 /// The name of a credential; safe to log. Entries are never shared between two of them.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::id::id;
 use super::quota::LabelId;
 use super::spelling::{EncodeTimes, canonical_zoom_path, encode_segment};
 
@@ -22,26 +23,6 @@ pub struct EndpointId(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UpstreamId(Arc<str>);
 
-macro_rules! id {
-    ($($name:ident),*) => {$(
-        impl $name {
-            /// Takes the name as it stands in the configuration.
-            pub fn new(name: impl Into<Arc<str>>) -> Self {
-                Self(name.into())
-            }
-            /// The name as text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    )*};
-}
-pub(crate) use id;
 id!(EndpointId, UpstreamId);
 
 /// One row of an upstream's table.

@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod fair_queue;
 pub mod feedback;
 pub mod freshness;
+mod id;
 pub mod oauth2;
 pub mod page;
 pub mod params;

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::endpoint::id;
+use super::id::id;
 
 /// The name of a rate-limit class of an upstream ("heavy").
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -44,7 +44,7 @@ pub(super) fn answer(
     asked: &Asked<'_>,
 ) -> Result<Answer, ApiError> {
     let operation = asked.route.operation;
-    let query = query::read(operation, asked.query, asked.now)?;
+    let query = query::read(operation.paging, operation.query, asked.query, asked.now)?;
     let session = asked.route.session.as_deref().unwrap_or_default();
     let scope = format!("{}/{}:{session}/{}", operation.id, session.len(), query.fingerprint());
     let position = match &query.token {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::changes::ChangeError;
 use super::faults::{Fault, FaultKind};
 use super::operations::OPERATIONS;
-use super::paths::decode;
+use super::query::decode;
 use super::{Sandbox, SessionInfo};
 use crate::http::Body;
 

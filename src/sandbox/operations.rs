@@ -7,6 +7,7 @@ use std::fmt;
 use http::Method;
 
 use super::canned::{self, Canned};
+use super::query::{Paging, Rule};
 
 /// A rate-limit class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,28 +46,6 @@ impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// What a query parameter may be.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Rule {
-    /// One of these; the first is the default.
-    OneOf(&'static [&'static str]),
-    /// One of these, or absent.
-    MaybeOneOf(&'static [&'static str]),
-    /// `yyyy-MM-dd` or a date-time, in a month within the last six.
-    Date { required: bool },
-    /// A whole number.
-    Number { min: u64, max: u64 },
-    /// Anything.
-    Text,
-}
-
-/// Default and largest `page_size` of a paged operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Paging {
-    pub(super) default: u32,
-    pub(super) max: u32,
 }
 
 /// What an operation does.

@@ -6,12 +6,10 @@
 //! single-encoded leading `/` or `//` loses a slash and names a session that does not exist; and
 //! a path that was double-encoded as a whole is no path of this API.
 
-use std::borrow::Cow;
-
 use http::Method;
-use percent_encoding::percent_decode_str;
 
 use super::operations::{OPERATIONS, Operation};
+use super::query::decode;
 
 const PREFIX: &str = "v2";
 const SESSION: &str = "{sessionId}";
@@ -40,11 +38,6 @@ pub(super) fn route(method: &Method, raw_path: &str) -> Option<Route> {
         .filter_map(|operation| Some((literals(operation), matches(operation, &segments)?)))
         .max_by_key(|(literals, _)| *literals)
         .map(|(_, route)| route)
-}
-
-/// Percent-decodes once; what is not a valid escape stays as it is.
-pub(super) fn decode(text: &str) -> Cow<'_, str> {
-    percent_decode_str(text).decode_utf8_lossy()
 }
 
 fn template(operation: &Operation) -> impl Iterator<Item = &'static str> {

@@ -6,15 +6,40 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use percent_encoding::percent_decode_str;
+
 use super::answer::ApiError;
-use super::operations::{Operation, Rule};
-use super::paths::decode;
 use super::world::{DAY, Millis};
 
 /// Longest date range of one call.
 const MONTH: Millis = 31 * DAY;
 /// How far back a date range reaches.
 const SIX_MONTHS: Millis = 186 * DAY;
+
+/// What a query parameter may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rule {
+    /// One of these; the first is the default.
+    OneOf(&'static [&'static str]),
+    /// One of these, or absent.
+    MaybeOneOf(&'static [&'static str]),
+    /// `yyyy-MM-dd` or a date-time, in a month within the last six.
+    Date { required: bool },
+    /// A whole number.
+    Number { min: u64, max: u64 },
+    /// Anything.
+    Text,
+}
+
+/// Default and largest `page_size` of a paged operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Paging {
+    pub(super) default: u32,
+    pub(super) max: u32,
+}
+
+/// A query parameter and what it may be.
+pub(super) type Declared = (&'static str, Rule);
 
 /// The checked parameters of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,14 +66,19 @@ impl Query {
 }
 
 /// Reads the raw query of a request to an operation.
-pub(super) fn read(operation: &Operation, raw: &str, now: Millis) -> Result<Query, ApiError> {
+pub(super) fn read(
+    paging: Option<Paging>,
+    declared: &[Declared],
+    raw: &str,
+    now: Millis,
+) -> Result<Query, ApiError> {
     let pairs = pairs(raw);
     let given = |name: &str| {
         let found = pairs.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_ref()).filter(|value| !value.is_empty())
     };
     let mut query = Query::default();
-    if let Some(paging) = operation.paging {
+    if let Some(paging) = paging {
         let size = given("page_size")
             .map_or(Ok(paging.default), |text| whole(text, 1, u64::from(paging.max)));
         let size = size.map_err(|()| {
@@ -57,13 +87,18 @@ pub(super) fn read(operation: &Operation, raw: &str, now: Millis) -> Result<Quer
         query.page_size = Some(size);
         query.token = given("next_page_token").map(str::to_owned);
     }
-    for (name, rule) in operation.query {
+    for (name, rule) in declared {
         if let Some(value) = check(name, *rule, given(name))? {
             query.values.push((name, value.to_owned()));
         }
     }
     query.range = range(&query, now)?;
     Ok(query)
+}
+
+/// Percent-decodes once; what is not a valid escape stays as it is.
+pub(super) fn decode(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
 /// Splits a query or a form into decoded pairs.
@@ -147,7 +182,7 @@ mod tests {
 
     fn ask(id: &str, raw: &str) -> Result<Query, String> {
         let operation = OPERATIONS.iter().find(|operation| operation.id == id).unwrap();
-        read(operation, raw, NOW).map_err(|error| error.field().to_owned())
+        read(operation.paging, operation.query, raw, NOW).map_err(|error| error.field().to_owned())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Uri, header};
 
 use super::secret::Secrets;
-use super::upstreams::absolute_url;
+use super::url::absolute_url;
 use super::{hex, sha256};
 use crate::config::fault::Report;
 use crate::config::raw::{Auth, AuthKind, GrantKind, SecretSource};

@@ -14,6 +14,7 @@ mod secret;
 mod server;
 mod template;
 mod upstreams;
+mod url;
 
 use std::collections::BTreeMap;
 

@@ -6,6 +6,7 @@ use http::Uri;
 
 use super::secret::Secrets;
 use super::server::positive;
+use super::url::absolute_url;
 use super::{auth, endpoints, names, quota};
 use crate::config::fault::Report;
 use crate::config::raw;
@@ -98,26 +99,6 @@ fn base_url(path: &str, text: Option<&str>, report: &mut Report) -> Option<Uri> 
     let url = absolute_url(path, text.trim_end_matches('/'), report)?;
     if url.query().is_some() {
         report.fault(path, "has a query");
-    }
-    Some(url)
-}
-
-/// An http or https address without credentials. Never quoted: it could hold a password.
-pub(super) fn absolute_url(path: &str, text: &str, report: &mut Report) -> Option<Uri> {
-    let hint = r#"write "https://host/path""#;
-    if text.contains('#') {
-        report.fault_try(path, "has a fragment", hint);
-        return None;
-    }
-    let url =
-        text.parse::<Uri>().ok().filter(|url| url.host().is_some_and(|host| !host.is_empty()));
-    let Some(url) = url.filter(|url| matches!(url.scheme_str(), Some("http" | "https"))) else {
-        report.fault_try(path, "is not an http or https address", hint);
-        return None;
-    };
-    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        report.fault_try(path, "holds credentials", "put them under auth");
-        return None;
     }
     Some(url)
 }
