@@ -45,6 +45,11 @@ unit() {
         >"$work/security" || fail "weir.service is less hardened than it was: $(tail -n 1 "$work/security")"
 }
 
+alerts() {
+    promtool check config deploy/prometheus/prometheus.yml >"$work/alerts" || fail "$(<"$work/alerts")"
+    promtool test rules deploy/prometheus/alerts.test.yml >"$work/alerts" || fail "$(<"$work/alerts")"
+}
+
 # What the configurations name from outside is put in their place.
 configuration() {
     (umask 077 && echo stand-in >"$work/secret")
@@ -61,7 +66,7 @@ scripts
 if find_python; then "$python" deploy/check.py || fail "check.py"; else skip "check.py: no python3 with yaml"; fi
 if has systemd-analyze; then unit; else skip "weir.service: no systemd-analyze"; fi
 if has kubectl; then kubectl kustomize deploy/kubernetes >/dev/null || fail "kustomization.yaml"; else skip "kustomize: no kubectl"; fi
-if has promtool; then promtool check config deploy/prometheus/prometheus.yml || fail "prometheus.yml"; else skip "promtool: not here"; fi
+if has promtool; then alerts; else skip "alerts.test.yml: no promtool"; fi
 if [ -x "$bin" ]; then configuration; else skip "weir check: no binary at $bin"; fi
 
 [ $failed = 0 ] || exit 1

@@ -177,6 +177,15 @@ upstream_was_content() {
     [ -z "$bad" ] || { failed=$((failed + 1)); row sandbox - - - - - "answered${bad//$'\n'/,}"; }
 }
 
+# Prometheus reads the metrics too, where its tool is here: all of them, after all those walks.
+prometheus_was_content() {
+    local verdict=ok
+    command -v promtool >/dev/null || return 0
+    curl --silent --show-error --fail "$admin/metrics" | promtool check metrics >"$work/found" 2>&1 ||
+        { failed=$((failed + 1)) && verdict=$(head -n 3 "$work/found" | tr '\n' ';'); }
+    row promtool metrics - - - - "$verdict"
+}
+
 start_demo
 pick_sessions
 
@@ -222,6 +231,7 @@ double lower 300
 double whole 300
 WALKS
 upstream_was_content
+prometheus_was_content
 
 printf '\n%-9s %-9s %-8s %5s %6s %6s  %s\n' client session spelling page users ms result
 printf '%s\n' "${rows[@]}"
