@@ -5,7 +5,8 @@
 //! it. A task a label wakes when the next token comes and hands it to whoever is next.
 //!
 //! `governor` meters the bucket: how many may leave at once after a rest, and how fast it refills.
-//! A bucket alone lets capacity + rate through in one window; [`WindowGuard`] closes that gap.
+//! A bucket alone lets capacity + rate through in one window; `policy::quota::WindowGuard` closes
+//! that gap.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
