@@ -1,1 +1,12 @@
-mod architecture;
+//! The gateway from outside: real sockets, a simulated account, and in places the real binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are tests"
+)]
+
+mod promises;
+mod support;
