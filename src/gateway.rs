@@ -3,9 +3,11 @@
 mod build;
 mod status;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::gauge::Gauge;
@@ -156,18 +158,33 @@ impl Gateway {
         self.witness.metrics.config_reloaded("refused");
     }
 
+    /// Whoever still waits for a token when most of the time is gone is told so, and not cut off.
+    async fn refuse_the_queue(&self, deadline: Duration) -> Infallible {
+        tokio::time::sleep(deadline.mul_f32(QUEUE_SHARE)).await;
+        for upstream in self.witness.world.load().upstreams() {
+            upstream.limiter.drain();
+        }
+        std::future::pending().await
+    }
+
     /// Stops: readiness turns, listeners close, requests in flight and queued are answered, and
     /// whoever is left at `server.drain_timeout` is cut off.
     pub async fn stop(self) -> Finished {
         let deadline = self.settings.load().server.drain_timeout;
-        let finished = self.drain.finish(deadline).await;
-        self.admin_drain.finish(std::time::Duration::from_secs(1)).await;
+        let finished = tokio::select! {
+            finished = self.drain.finish(deadline) => finished,
+            never = self.refuse_the_queue(deadline) => match never {},
+        };
+        self.admin_drain.finish(Duration::from_secs(1)).await;
         if let Some(log) = &self.witness.access_log {
             log.flush();
         }
         finished
     }
 }
+
+/// Of the drain's time, how much those who wait for a token may use up.
+const QUEUE_SHARE: f32 = 0.75;
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, GatewayFailure> {
     let failed = |source| GatewayFailure::Bind { key, address, source };

@@ -54,7 +54,7 @@ fn sources() -> Vec<Source> {
             let is_test = name == "tests.rs" || name == "tests" || name == "testing.rs";
             if path.is_dir() && !is_test {
                 folders.push(path);
-            } else if name.ends_with(".rs") && !is_test {
+            } else if path.extension().is_some_and(|kind| kind == "rs") && !is_test {
                 let text = fs::read_to_string(&path).unwrap();
                 let path = path.strip_prefix(&root).unwrap().to_owned();
                 let lines = text.lines().count();

@@ -1,0 +1,116 @@
+//! SIGTERM: every request that was accepted is answered, and the process ends by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir::sandbox::{Options, Plan, Sandbox};
+
+use crate::support::gateway::{serve_sandbox, users};
+use crate::support::raw::Raw;
+use crate::support::{Child, Client, Setup, until};
+use weir::clock::Clock;
+
+async fn sandbox() -> (Sandbox, std::net::SocketAddr) {
+    let account = Options { plan: Plan::Business, ..Options::default() };
+    let sandbox = Sandbox::new(account, Clock::system());
+    let address = serve_sandbox(&sandbox).await;
+    (sandbox, address)
+}
+
+fn config(at: std::net::SocketAddr) -> String {
+    let account = Options { plan: Plan::Business, ..Options::default() };
+    Setup { account, ..Setup::default() }.config(at)
+}
+
+/// Asks until it is told that the connection ends: a client that heeds this loses nothing.
+async fn polls(server: std::net::SocketAddr, target: String, answered: Arc<AtomicU64>) {
+    let mut raw = Raw::connect(server).await;
+    loop {
+        raw.get(&target).await;
+        let (head, _) = raw.answer().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        answered.fetch_add(1, Ordering::Relaxed);
+        if head.to_ascii_lowercase().contains("connection: close") {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_accepted_request_is_answered() {
+    let (sandbox, at) = sandbox().await;
+    sandbox.set_latency(Duration::from_millis(50));
+    let mut child = Child::serve(&config(at)).await;
+    let big = sandbox.biggest_session_id();
+    let answered = Arc::new(AtomicU64::new(0));
+    // Half of them are hits, half are fetched anew all the time.
+    let clients: Vec<_> = (0..16)
+        .map(|index| {
+            let target = match index % 2 {
+                0 => users(&big, ""),
+                _ => format!("/videosdk/sessions/{big}/livestream"),
+            };
+            tokio::spawn(polls(child.public, target, Arc::clone(&answered)))
+        })
+        .collect();
+    until("load", async || (answered.load(Ordering::Relaxed) > 200).then_some(())).await;
+    child.signal("TERM").await;
+    assert_eq!(child.ended().await, Some(0), "{}", child.said());
+    for client in clients {
+        client.await.expect("every request was answered");
+    }
+    let said = child.said();
+    assert!(said.contains("stopped") && !said.contains("cut off"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_the_upstream_or_for_a_token_is_answered() {
+    let (sandbox, at) = sandbox().await;
+    sandbox.set_latency(Duration::from_millis(800));
+    let mut child = Child::serve(&config(at)).await;
+    let big = sandbox.biggest_session_id();
+    // More than a second's worth: the last twenty are in the queue when the signal comes.
+    let mut waiting = Vec::new();
+    for page_size in 1..=60 {
+        let mut raw = Raw::connect(child.public).await;
+        raw.get(&users(&big, &format!("?page_size={page_size}"))).await;
+        waiting.push(raw);
+    }
+    let admin = Client::new(child.admin);
+    until("all wait", async || {
+        let metrics = admin.get("/metrics").await;
+        let metrics = crate::support::Metrics::parse(metrics.text());
+        (metrics.sum("weir_in_flight", &[]) == 60
+            && metrics.sum("weir_limit_queue", &[("label", "heavy")]) > 0)
+            .then_some(())
+    })
+    .await;
+    child.signal("TERM").await;
+    until("readiness turns", async || {
+        let answer = admin.try_request(http::Method::GET, "/readyz", "").await;
+        answer.map_or(true, |answer| answer.status == 503).then_some(())
+    })
+    .await;
+    for mut raw in waiting {
+        let (head, body) = raw.answer().await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        serde_json::from_str::<serde_json::Value>(&body).expect("a whole answer");
+    }
+    assert_eq!(child.ended().await, Some(0));
+    assert!(tokio::net::TcpStream::connect(child.public).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_by_its_deadline() {
+    let (sandbox, at) = sandbox().await;
+    sandbox.set_latency(Duration::from_secs(60));
+    let setup = Setup { server: "drain_timeout = \"300ms\"".into(), ..Setup::default() };
+    let mut child = Child::serve(&setup.config(at)).await;
+    let mut raw = Raw::connect(child.public).await;
+    raw.get(&users(&sandbox.biggest_session_id(), "")).await;
+    until("it is asked", async || (sandbox.counters().total == 1).then_some(())).await;
+    child.signal("TERM").await;
+    assert_eq!(child.ended().await, Some(0));
+    assert!(child.said().contains("cut off"), "{}", child.said());
+}

@@ -1,0 +1,9 @@
+//! What the gateway promises, one file a promise or two.
+
+mod bad_input;
+mod budget;
+mod drain;
+mod flights;
+mod keys;
+mod pages;
+mod secrets;

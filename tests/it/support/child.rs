@@ -1,0 +1,117 @@
+//! The real binary as a child process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{self, Command};
+
+use super::{PATIENCE, until};
+
+/// `weir` with these arguments; nothing of the caller's own configuration reaches it.
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WEIR_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+/// Runs it to its end.
+pub(crate) async fn run(arguments: &[&str]) -> Output {
+    let output = command(arguments).output();
+    tokio::time::timeout(PATIENCE, output).await.expect("it ends").unwrap()
+}
+
+/// A running `weir serve`.
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: process::Child,
+    stdout: Arc<Mutex<Vec<u8>>>,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    /// Its configuration file.
+    pub(crate) file: PathBuf,
+    pub(crate) public: std::net::SocketAddr,
+    pub(crate) admin: std::net::SocketAddr,
+    _directory: tempfile::TempDir,
+}
+
+impl Child {
+    /// Starts it, and waits until it says where it listens.
+    pub(crate) async fn serve(config: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("weir.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut process = command(&["serve", "-c", file.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = collect(process.stdout.take().unwrap());
+        let stderr = collect(process.stderr.take().unwrap());
+        let ready = until("it says where it listens", async || {
+            lines(&stderr).into_iter().find(|line| line["listen"].is_string())
+        });
+        let ready = ready.await;
+        let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
+        let (public, admin) = (address("listen"), address("admin"));
+        Self { process, stdout, stderr, file, public, admin, _directory: directory }
+    }
+
+    /// Sends a signal, "TERM" or "HUP".
+    pub(crate) async fn signal(&self, name: &str) {
+        let pid = self.process.id().expect("it runs");
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
+        assert!(sent.await.unwrap().success());
+    }
+
+    /// Waits for its end; the exit code.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        let ended = tokio::time::timeout(PATIENCE, self.process.wait());
+        ended.await.expect("it ends").unwrap().code()
+    }
+
+    /// Everything it wrote to stdout and stderr so far.
+    pub(crate) fn said(&self) -> String {
+        let text =
+            |said: &Mutex<Vec<u8>>| String::from_utf8_lossy(&said.lock().unwrap()).into_owned();
+        text(&self.stdout) + &text(&self.stderr)
+    }
+}
+
+/// The lines that are JSON objects.
+fn lines(said: &Mutex<Vec<u8>>) -> Vec<Value> {
+    let said = said.lock().unwrap();
+    let lines = said.split(|byte| *byte == b'\n');
+    lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+fn collect(mut pipe: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&said);
+    tokio::spawn(async move {
+        let mut chunk = [0; 64 * 1024];
+        while let Ok(read @ 1..) = pipe.read(&mut chunk).await {
+            into.lock().unwrap().extend_from_slice(&chunk[..read]);
+        }
+    });
+    said
+}
+
+/// A file in a directory of its own.
+pub(crate) fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("weir.toml");
+    std::fs::write(&path, text).unwrap();
+    (directory, path)
+}
+
+/// A path as an argument.
+pub(crate) fn argument(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
