@@ -11,6 +11,7 @@ use http_body_util::Full;
 use crate::http::Body;
 use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
+use crate::store::limiter::Departure;
 use crate::world::{Client, Route, World};
 
 /// Edge zone: anything a client can send.
@@ -75,6 +76,8 @@ pub struct FetchRequest {
     pub body: Bytes,
     /// When its time is up.
     pub deadline: Instant,
+    /// To be told when it leaves, if it spends a token.
+    pub departure: Option<Departure>,
     /// What will be said about it.
     pub record: Arc<Record>,
 }
@@ -85,6 +88,8 @@ pub struct SignedRequest {
     pub route: Arc<Route>,
     /// With an absolute URI and our credential.
     pub http: http::Request<Full<Bytes>>,
+    /// To be told when it leaves, if it spends a token.
+    pub departure: Option<Departure>,
     /// What will be said about it.
     pub record: Arc<Record>,
 }

@@ -58,6 +58,16 @@ pub struct Options {
     pub http2_prior_knowledge: bool,
 }
 
+/// In a request's extensions: called once there is a connection and the request goes out on it.
+#[derive(Clone)]
+pub struct OnConnected(pub Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for OnConnected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnConnected")
+    }
+}
+
 /// Sends requests to upstreams. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct UpstreamClient {
@@ -109,6 +119,7 @@ impl UpstreamClient {
         mut total: Pin<&mut Sleep>,
     ) -> Result<Response<Incoming>, UpstreamError> {
         let mut connection = capture_connection(&mut request);
+        let on_connected = request.extensions_mut().remove::<OnConnected>();
         let mut answer = self.client.request(request);
         let connected = connection.wait_for_connection_metadata();
         tokio::select! {
@@ -116,6 +127,9 @@ impl UpstreamClient {
             answer = &mut answer => return answer.map_err(|error| UpstreamError::of(&error)),
             connected = tokio::time::timeout(self.options.connect_timeout, connected) => {
                 connected.map_err(|_elapsed| UpstreamError::Timeout(Phase::Connect))?;
+                if let Some(OnConnected(tell)) = on_connected {
+                    tell();
+                }
             }
             () = total.as_mut() => return Err(UpstreamError::Timeout(Phase::Connect)),
         }

@@ -1,6 +1,5 @@
 //! The secret enters here, and nowhere above.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
@@ -62,7 +61,7 @@ where
 }
 
 fn sign(request: FetchRequest) -> Result<(SignedRequest, Generation), GatewayError> {
-    let FetchRequest { method, route, target, mut headers, body, record, .. } = request;
+    let FetchRequest { method, route, target, mut headers, body, departure, record, .. } = request;
     let generation = route.upstream.credential.apply(&mut headers)?;
     let uri = Uri::try_from(format!("{}{target}", route.upstream.base_url))
         .map_err(|_too_long| GatewayError::BadPath("the path is too long for the upstream"))?;
@@ -70,5 +69,5 @@ fn sign(request: FetchRequest) -> Result<(SignedRequest, Generation), GatewayErr
     *http.method_mut() = method;
     *http.uri_mut() = uri;
     *http.headers_mut() = headers;
-    Ok((SignedRequest { route: Arc::clone(&route), http, record }, generation))
+    Ok((SignedRequest { route, http, departure, record }, generation))
 }

@@ -1,5 +1,6 @@
 //! The way out: the upstream's connections, and what they count.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
@@ -12,6 +13,7 @@ use crate::error::GatewayError;
 use crate::http::{Body, strip_hop_by_hop};
 use crate::metrics::UpstreamStatus;
 use crate::request::{SentAt, SignedRequest};
+use crate::upstream::OnConnected;
 
 /// Sends each request over its upstream's connections.
 #[derive(Clone, Debug)]
@@ -36,7 +38,10 @@ impl Service<SignedRequest> for Dispatch {
     }
 
     fn call(&mut self, request: SignedRequest) -> Self::Future {
-        let SignedRequest { route, mut http, record } = request;
+        let SignedRequest { route, mut http, departure, record } = request;
+        if let Some(departure) = departure {
+            http.extensions_mut().insert(OnConnected(Arc::new(move || departure.now())));
+        }
         let clock = self.clock.clone();
         let headers = http.headers_mut();
         // RFC 9110, section 7.6.3: an intermediary adds itself to Via in both directions.

@@ -72,7 +72,7 @@ where
 
 async fn limited<S>(
     mut inner: S,
-    request: FetchRequest,
+    mut request: FetchRequest,
     clock: Clock,
 ) -> Result<Response<Body>, GatewayError>
 where
@@ -88,16 +88,17 @@ where
     let permit = limiter.acquire(label.index, client.share, request.deadline).await;
     let waited = clock.now().saturating_duration_since(asked_at);
     request.record.waited(waited);
-    label.metrics.waited(waited.as_secs_f64());
     let mut permit = permit.map_err(|refused| {
         label.metrics.refused(client.index, refused.reason.as_str());
         let quota = Arc::new(quota_fields(&label, &limiter.budget(label.index)));
         GatewayError::Limited { refused, quota }
     })?;
-    let sent = permit.sent();
+    label.metrics.waited(waited.as_secs_f64());
+    request.departure = Some(permit.spend());
     let mut spending = Spending { label: &label, client: client.index, undone: false };
     match inner.call(request).await {
         Ok(answer) => {
+            permit.answered();
             let mut answer = if answer.status() == StatusCode::TOO_MANY_REQUESTS {
                 let answer = heed(answer, &clock, |throttle, until| {
                     label.metrics.throttled(throttle.as_str());
@@ -125,7 +126,7 @@ where
             };
             if never_sent {
                 spending.undone = true;
-                permit.never_sent(sent);
+                permit.never_sent();
             }
             Err(error)
         }

@@ -62,49 +62,77 @@ pub const JITTER_MARGIN: Duration = Duration::from_millis(20);
 ///
 /// A token bucket of capacity B and rate R lets B + R through in one window. This guard does not:
 /// departure n waits until departure n - limit is a whole window (and [`JITTER_MARGIN`]) ago.
+///
+/// What the upstream counts is arrivals. A request that has been admitted and is still looking for
+/// a connection arrives some time from now, so it holds its place as if it left at each moment
+/// anew ("pending") until [`WindowGuard::left`]; and where its answer shows that it was under way
+/// for longer than others, [`WindowGuard::restamp`] moves its departure later. Never earlier.
 #[derive(Debug)]
 pub struct WindowGuard {
     limit: usize,
     per: Duration,
+    /// In order of time; together with `pending` never more than `limit`.
     departures: VecDeque<Instant>,
+    pending: usize,
 }
 
 impl WindowGuard {
     /// A window in which nothing has happened.
     pub fn new(spec: WindowSpec) -> Self {
         let limit = spec.limit.get() as usize;
-        Self { limit, per: spec.per + JITTER_MARGIN, departures: VecDeque::new() }
+        Self { limit, per: spec.per + JITTER_MARGIN, departures: VecDeque::new(), pending: 0 }
     }
 
     /// When a request may leave that has `ahead` others before it, each leaving as soon as it may.
     pub fn earliest(&self, ahead: usize, now: Instant) -> Instant {
         let rounds = u32::try_from(ahead / self.limit).unwrap_or(u32::MAX);
-        let index = (self.departures.len() + ahead % self.limit).checked_sub(self.limit);
-        let first = index
-            .and_then(|index| self.departures.get(index))
-            .map_or(now, |&departed| now.max(departed + self.per));
+        let held = self.departures.len() + self.pending;
+        let first = (held + ahead % self.limit).checked_sub(self.limit).map_or(now, |index| {
+            self.departures.get(index).map_or(now + self.per, |&left| now.max(left + self.per))
+        });
         first + self.per.saturating_mul(rounds)
     }
 
-    /// Records a departure. Instants do not run backwards between calls.
-    pub fn take(&mut self, now: Instant) {
-        if self.departures.len() == self.limit {
+    /// Admits a request, if [`WindowGuard::earliest`] says that it may leave.
+    pub fn take(&mut self) {
+        if self.departures.len() + self.pending >= self.limit {
             self.departures.pop_front();
         }
-        self.departures.push_back(now);
+        self.pending += 1;
     }
 
-    /// Forgets a departure that did not happen after all.
-    pub fn give_back(&mut self, at: Instant) {
-        if let Some(index) = self.departures.iter().rposition(|&departed| departed == at) {
-            self.departures.remove(index);
+    /// An admitted request is on its way.
+    pub fn left(&mut self, now: Instant) {
+        self.pending = self.pending.saturating_sub(1);
+        let index = self.departures.partition_point(|&departed| departed <= now);
+        self.departures.insert(index, now);
+    }
+
+    /// A request that left then arrived as if it had left `to`.
+    pub fn restamp(&mut self, from: Instant, to: Instant) {
+        if to > from && self.forget(from) {
+            self.pending += 1;
+            self.left(to);
         }
+    }
+
+    /// An admitted request did not go after all; `left` is when it did, if it seemed to.
+    pub fn give_back(&mut self, left: Option<Instant>) {
+        match left {
+            Some(at) => drop(self.forget(at)),
+            None => self.pending = self.pending.saturating_sub(1),
+        }
+    }
+
+    fn forget(&mut self, at: Instant) -> bool {
+        let index = self.departures.iter().rposition(|&departed| departed == at);
+        index.is_some_and(|index| self.departures.remove(index).is_some())
     }
 
     /// How many may leave now.
     pub fn remaining(&self, now: Instant) -> usize {
         let held = self.departures.iter().rev().take_while(|&&d| d + self.per > now).count();
-        self.limit - held
+        self.limit.saturating_sub(held + self.pending)
     }
 }
 
@@ -119,6 +147,9 @@ pub struct DayLedger {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// How far the upstream's clock may be behind ours.
+const CLOCKS_APART: Duration = Duration::from_secs(600);
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 impl DayLedger {
     /// A day in which nothing has been spent.
@@ -132,6 +163,9 @@ impl DayLedger {
     pub fn roll(&mut self, wall: SystemTime) {
         if wall >= self.ends {
             self.spent = 0;
+            self.ends = next_reset(self.resets_at, wall);
+        } else if self.ends > wall + DAY {
+            // The clock was wrong, and has been set back: the day must not last until then.
             self.ends = next_reset(self.resets_at, wall);
         }
         self.closed_until = self.closed_until.filter(|&until| wall < until);
@@ -182,9 +216,14 @@ impl DayLedger {
     }
 
     /// The upstream says that the day's budget is gone: nothing is spent until then. An instant
-    /// that is absent, past or more than a day away is taken as the end of the day.
+    /// just past is its midnight on a clock that is not quite ours, so it is asked again soon; one
+    /// that is absent, long past or more than a day away is taken as the end of the day.
     pub fn close(&mut self, until: Option<SystemTime>, wall: SystemTime) {
-        let until = until.filter(|&at| at > wall && at <= wall + DAY).unwrap_or(self.ends);
+        let until = match until {
+            Some(at) if at > wall && at <= wall + DAY => at,
+            Some(at) if at <= wall && wall < at + CLOCKS_APART => wall + ASK_AGAIN,
+            _ => self.ends,
+        };
         self.closed_until = Some(self.closed_until.map_or(until, |old| old.max(until)));
     }
 }

@@ -96,37 +96,68 @@ struct Shared {
     changed: Vec<Notify>,
 }
 
-/// A token in a request's care. Dropped, it is given back; see [`Permit::sent`].
+/// A token in a request's care. Dropped before [`Permit::spend`], it is given back.
 #[derive(Debug)]
 pub struct Permit {
-    shared: Arc<Shared>,
-    label: LabelIndex,
-    taken: Option<Taken>,
+    departure: Departure,
+    fate: Fate,
+}
+
+/// What becomes of a token with its permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    GivenBack,
+    Spent,
 }
 
 impl Permit {
-    /// The request is on its way: from here on the token is spent, whatever happens.
-    pub fn sent(&mut self) -> Sent {
-        Sent { taken: self.taken.take() }
+    /// The request is being sent: from here on the token is spent, whatever happens.
+    pub fn spend(&mut self) -> Departure {
+        self.fate = Fate::Spent;
+        self.departure.clone()
     }
 
     /// The request did not reach the upstream after all.
-    pub fn never_sent(&mut self, sent: Sent) {
-        self.taken = sent.taken;
+    pub fn never_sent(mut self) {
+        self.fate = Fate::GivenBack;
     }
-}
 
-/// Proof that a permit was spent; hand it back to [`Permit::never_sent`] or drop it.
-#[derive(Debug)]
-pub struct Sent {
-    taken: Option<Taken>,
+    /// The answer's head is here.
+    pub fn answered(&self) {
+        let Departure { shared, label, taken } = &self.departure;
+        let now = shared.clock.now();
+        shared.state.lock().answered(*label, &mut taken.lock(), now);
+    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(taken) = self.taken.take() {
-            self.shared.give_back(self.label, &taken);
+        let Departure { shared, label, taken } = &self.departure;
+        match self.fate {
+            Fate::GivenBack => {
+                // A copy, because the state is locked before a token, never after.
+                let taken = taken.lock().clone();
+                shared.give_back(*label, &taken);
+            }
+            // Cancelled on its way to a connection: it may have left all the same.
+            Fate::Spent => self.departure.now(),
         }
+    }
+}
+
+/// Tells the limiter when a request really leaves. Clones are the same request.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    shared: Arc<Shared>,
+    label: LabelIndex,
+    taken: Arc<Mutex<Taken>>,
+}
+
+impl Departure {
+    /// There is a connection, and the request goes out on it. Only the first call counts.
+    pub fn now(&self) {
+        let now = self.shared.clock.now();
+        self.shared.state.lock().left(self.label, &mut self.taken.lock(), now);
     }
 }
 
@@ -242,7 +273,9 @@ impl Limiter {
     }
 
     fn permit(&self, label: LabelIndex, taken: Taken) -> Permit {
-        Permit { shared: Arc::clone(&self.shared), label, taken: Some(taken) }
+        let taken = Arc::new(Mutex::new(taken));
+        let departure = Departure { shared: Arc::clone(&self.shared), label, taken };
+        Permit { departure, fate: Fate::GivenBack }
     }
 }
 
@@ -305,20 +338,9 @@ impl Shared {
     }
 
     fn give_back(&self, index: LabelIndex, taken: &Taken) {
-        let mut state = self.state.lock();
-        let State { labels, pools, .. } = &mut *state;
-        let Some(label) = labels.get_mut(index.0) else { return };
-        label.bucket.give_back();
-        for window in &mut label.windows {
-            window.give_back(taken.at);
-        }
-        if let (Some(pool), Some(day)) = (label.pool.and_then(|i| pools.get_mut(i)), taken.day) {
-            pool.give_back(day);
-        }
-        let waiting = !label.queue.is_empty();
-        drop(state);
-        if waiting {
-            self.wake(index);
+        let waiting = self.state.lock().give_back(index, taken);
+        for label in waiting {
+            self.wake(label);
         }
     }
 

@@ -8,6 +8,7 @@
     reason = "helpers of tests are tests"
 )]
 
+mod architecture;
 mod promises;
 mod readme;
 mod support;

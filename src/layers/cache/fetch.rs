@@ -78,6 +78,7 @@ where
                 headers: request.headers,
                 body,
                 deadline: request.deadline,
+                departure: None,
                 record: request.record,
             };
             self.inner.oneshot(question).await
@@ -133,6 +134,7 @@ pub(super) fn question(request: &RoutedRequest) -> FetchRequest {
         headers,
         body: Bytes::new(),
         deadline: request.deadline,
+        departure: None,
         record: Arc::clone(&request.record),
     }
 }

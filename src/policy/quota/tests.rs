@@ -11,6 +11,11 @@ fn origin() -> Instant {
     Instant::now()
 }
 
+fn go(guard: &mut WindowGuard, now: Instant) {
+    guard.take();
+    guard.left(now);
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
@@ -21,7 +26,7 @@ fn a_whole_figure_leaves_at_once_and_the_next_waits_for_the_window() {
         assert_eq!(guard.earliest(ahead, start), start);
     }
     for _ in 0..3 {
-        guard.take(start);
+        go(&mut guard, start);
     }
     let next = start + SECOND + JITTER_MARGIN;
     assert_eq!(guard.earliest(0, start), next);
@@ -35,11 +40,29 @@ fn a_whole_figure_leaves_at_once_and_the_next_waits_for_the_window() {
 fn a_departure_given_back_can_be_taken_again_at_once() {
     let mut guard = window(2, SECOND);
     let start = origin();
-    guard.take(start);
-    guard.take(start + SECOND / 2);
-    guard.give_back(start + SECOND / 2);
+    go(&mut guard, start);
+    go(&mut guard, start + SECOND / 2);
+    guard.give_back(Some(start + SECOND / 2));
     assert_eq!(guard.earliest(0, start + SECOND / 2), start + SECOND / 2);
     assert_eq!(guard.remaining(start + SECOND / 2), 1);
+}
+
+#[test]
+fn a_request_that_looks_for_a_connection_holds_its_place() {
+    let mut guard = window(2, SECOND);
+    let start = origin();
+    guard.take();
+    guard.take();
+    let later = start + 5 * SECOND;
+    assert_eq!((guard.remaining(later), guard.earliest(0, later)), (0, later + guard.per));
+    guard.left(later);
+    guard.give_back(None);
+    assert_eq!((guard.remaining(later), guard.earliest(0, later)), (1, later));
+    assert_eq!(guard.earliest(1, later), later + guard.per);
+    guard.restamp(later, later + SECOND / 2);
+    assert_eq!(guard.earliest(1, later), later + SECOND / 2 + guard.per);
+    guard.restamp(later + SECOND / 2, later);
+    assert_eq!(guard.earliest(1, later), later + SECOND / 2 + guard.per, "never earlier");
 }
 
 proptest! {
@@ -55,7 +78,7 @@ proptest! {
             now += Duration::from_millis(pause);
             let at = guard.earliest(0, now);
             if at <= now {
-                guard.take(now);
+                go(&mut guard, now);
                 sent.push(now);
             } else {
                 prop_assert!(guard.earliest(0, at - Duration::from_nanos(1)) > at - Duration::from_nanos(1));
@@ -77,12 +100,12 @@ proptest! {
         let mut guard = window(limit, SECOND);
         let start = origin();
         for _ in 0..before.min(limit as usize) {
-            guard.take(start);
+            go(&mut guard, start);
         }
         let estimates: Vec<Instant> = (0..waiting).map(|n| guard.earliest(n, start)).collect();
         for estimate in estimates {
             prop_assert_eq!(guard.earliest(0, start), estimate);
-            guard.take(estimate);
+            go(&mut guard, estimate);
         }
     }
 }
@@ -136,6 +159,8 @@ fn the_upstreams_word_closes_the_day_but_never_beyond_reason() {
         (None, at(86_400 * 4)),
         (Some(at(86_400 * 3 + 50_000)), at(86_400 * 3 + 50_000)),
         (Some(at(5)), at(86_400 * 4)),
+        (Some(noon), at(86_400 * 3 + 43_260)),
+        (Some(at(86_400 * 3 + 43_199)), at(86_400 * 3 + 43_260)),
         (Some(at(86_400 * 400)), at(86_400 * 4)),
     ] {
         let mut day = ledger(10, 0, noon);
@@ -145,4 +170,12 @@ fn the_upstreams_word_closes_the_day_but_never_beyond_reason() {
         day.roll(opens);
         assert_eq!(day.remaining(), 10);
     }
+}
+
+#[test]
+fn a_clock_set_back_does_not_make_the_day_last() {
+    let mut day = ledger(10, 0, at(86_400 * 33));
+    day.take();
+    day.roll(at(86_400 * 3));
+    assert_eq!((day.ends(), day.remaining()), (at(86_400 * 4), 9));
 }

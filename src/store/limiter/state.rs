@@ -1,6 +1,6 @@
 //! What an upstream's budget consists of, and the two questions asked of it.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
@@ -24,13 +24,17 @@ pub(super) struct Label {
     pub(super) pool: Option<usize>,
     pub(super) closed_until: Option<Instant>,
     pub(super) queue: FairQueue<oneshot::Sender<Taken>>,
+    /// How long the upstream takes to answer when nothing is in the way.
+    usual_latency: Option<Duration>,
 }
 
-/// A token that has been taken and not yet given to a request's care.
-#[derive(Debug)]
+/// A token that has been taken in every window.
+#[derive(Clone, Debug)]
 pub(super) struct Taken {
-    pub(super) at: Instant,
+    /// The day it was taken on, named by its end.
     pub(super) day: Option<SystemTime>,
+    /// When the request left, once it has.
+    pub(super) left: Option<Instant>,
 }
 
 /// The time now, on both clocks.
@@ -49,6 +53,7 @@ impl State {
             pool: spec.pool.as_ref().and_then(|id| pools.iter().position(|pool| pool.id == *id)),
             closed_until: None,
             queue: FairQueue::default(),
+            usual_latency: None,
             spec: spec.clone(),
         };
         Self {
@@ -72,7 +77,10 @@ impl State {
         });
         match (day, closed) {
             (Some(day), _) => (Reason::Day, day.max(rate)),
-            (None, Some(closed)) if closed >= rate => (Reason::UpstreamClosed, closed),
+            // Those ahead leave when it opens, at the label's pace.
+            (None, Some(closed)) => {
+                (Reason::UpstreamClosed, closed + rate.saturating_duration_since(now.mono))
+            }
             _ => (Reason::Rate, rate),
         }
     }
@@ -93,13 +101,55 @@ impl State {
         // Last, because it is the only check that takes.
         label.bucket.take(now.mono)?;
         for window in &mut label.windows {
-            window.take(now.mono);
+            window.take();
         }
         let day = pool.map(|pool| {
             pool.roll(now.wall);
             pool.take();
             pool.ends()
         });
-        Some(Taken { at: now.mono, day })
+        Some(Taken { day, left: None })
+    }
+
+    /// A request is on its way.
+    pub(super) fn left(&mut self, index: LabelIndex, taken: &mut Taken, now: Instant) {
+        if taken.left.is_none()
+            && let Some(label) = self.labels.get_mut(index.0)
+        {
+            label.windows.iter_mut().for_each(|window| window.left(now));
+            taken.left = Some(now);
+        }
+    }
+
+    /// A request has been answered. It arrived between leaving and now: later than others by as
+    /// much as its answer came later than theirs.
+    pub(super) fn answered(&mut self, index: LabelIndex, taken: &mut Taken, now: Instant) {
+        self.left(index, taken, now);
+        let (Some(left), Some(label)) = (taken.left, self.labels.get_mut(index.0)) else { return };
+        let took = now.saturating_duration_since(left);
+        let usual = label.usual_latency.get_or_insert(Duration::ZERO);
+        let arrived = left + took.saturating_sub(*usual);
+        label.windows.iter_mut().for_each(|window| window.restamp(left, arrived));
+        taken.left = Some(arrived);
+        // The fastest answers show what is the upstream's own time. It drifts up slowly, should
+        // the upstream slow down for good.
+        *usual =
+            if took < *usual || usual.is_zero() { took } else { *usual + (took - *usual) / 64 };
+    }
+
+    /// Gives a token back in every window; the labels that may have waited for it.
+    pub(super) fn give_back(&mut self, index: LabelIndex, taken: &Taken) -> Vec<LabelIndex> {
+        let Some(label) = self.labels.get_mut(index.0) else { return Vec::new() };
+        label.bucket.give_back();
+        label.windows.iter_mut().for_each(|window| window.give_back(taken.left));
+        let pool = label.pool;
+        if let (Some(pool), Some(day)) = (pool.and_then(|i| self.pools.get_mut(i)), taken.day) {
+            pool.give_back(day);
+        }
+        let waits = |(at, label): (usize, &Label)| {
+            let concerned = at == index.0 || (pool.is_some() && label.pool == pool);
+            (concerned && !label.queue.is_empty()).then_some(LabelIndex(at))
+        };
+        self.labels.iter().enumerate().filter_map(waits).collect()
     }
 }

@@ -37,7 +37,7 @@ fn share(client: usize) -> Share {
 
 async fn spend(limiter: &Limiter, label: LabelIndex, deadline: Instant) -> Result<(), Refused> {
     limiter.acquire(label, share(0), deadline).await.map(|mut permit| {
-        permit.sent();
+        permit.spend().now();
     })
 }
 
@@ -119,10 +119,9 @@ async fn what_was_not_sent_is_given_back_in_every_window() {
     drop(limiter.acquire(label, share(0), now).await.unwrap());
     assert_eq!(left(&limiter, label), (2, 10), "cancelled before it was sent");
     let mut permit = limiter.acquire(label, share(0), now).await.unwrap();
-    let sent = permit.sent();
+    permit.spend().now();
     assert_eq!(left(&limiter, label), (1, 9));
-    permit.never_sent(sent);
-    drop(permit);
+    permit.never_sent();
     assert_eq!(left(&limiter, label), (2, 10), "the connection failed");
     for _ in 0..2 {
         spend(&limiter, label, now).await.unwrap();
@@ -204,7 +203,7 @@ async fn a_greedy_client_gets_its_share_and_no_more() {
             let (limiter, order) = (limiter.clone(), Arc::clone(&order));
             tasks.push(tokio::spawn(async move {
                 let mut permit = limiter.acquire(label, share(client), late).await.unwrap();
-                permit.sent();
+                permit.spend().now();
                 order.lock().push(client);
             }));
         }
@@ -214,4 +213,39 @@ async fn a_greedy_client_gets_its_share_and_no_more() {
     }
     let modest = order.lock().iter().rposition(|&client| client == 1).unwrap();
     assert!(modest < 60, "the modest client's last request was number {modest}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_counts_from_when_a_request_really_left() {
+    let (limiter, clock, label) = limiter(heavy(1), 10);
+    let mut permit = limiter.acquire(label, share(0), clock.now()).await.unwrap();
+    let departure = permit.spend();
+    clock.advance(3 * SECOND);
+    assert!(spend(&limiter, label, clock.now()).await.is_err(), "still looking for a connection");
+    departure.now();
+    clock.advance(SECOND);
+    assert!(spend(&limiter, label, clock.now()).await.is_err(), "a window after it left");
+    clock.advance(JITTER_MARGIN);
+    spend(&limiter, label, clock.now()).await.expect("and no longer");
+    drop(permit);
+    assert_eq!(left(&limiter, label).1, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_says_that_the_request_arrived_late() {
+    let (limiter, clock, label) = limiter(heavy(1), 10);
+    for (took, until_next) in [(100, 1120), (100, 1020), (400, 1320)] {
+        let took = Duration::from_millis(took);
+        let mut permit = limiter.acquire(label, share(0), clock.now()).await.unwrap();
+        permit.spend().now();
+        let left = clock.now();
+        clock.advance(took);
+        permit.answered();
+        drop(permit);
+        let free = limiter.acquire(label, share(0), clock.now()).await.unwrap_err().retry_after;
+        let gap = clock.now() + free - left;
+        let expected = Duration::from_millis(until_next);
+        assert!(gap.abs_diff(expected) < Duration::from_millis(6), "{gap:?} for {took:?}");
+        clock.advance(free);
+    }
 }
