@@ -31,9 +31,12 @@ pub enum GatewayError {
     /// A parameter is not what the endpoint declares.
     #[error(transparent)]
     BadParameter(#[from] BadParameter),
-    /// The request's body broke off or took too long.
+    /// The request's body broke off.
     #[error("the request's body did not arrive whole")]
     BadBody,
+    /// The request's body did not come within the request's time.
+    #[error("the request's body did not arrive in time")]
+    BodyTimeout,
     /// The request's body is larger than allowed.
     #[error("the request's body is larger than {limit} bytes")]
     BodyTooLarge {
@@ -75,6 +78,9 @@ pub enum GatewayError {
     /// The flight that would have answered ended without a word.
     #[error("the fetch was lost")]
     FlightLost,
+    /// Nobody waits for the fetch any more; it is given up before it costs a token.
+    #[error("nobody waits for the answer any more")]
+    Abandoned,
     /// A defect of weir.
     #[error("an internal error")]
     Internal,
@@ -126,6 +132,7 @@ impl GatewayError {
             Self::BadPath(_) => (400, "bad-path", "Bad path", Level::Silent, None),
             Self::BadParameter(_) => (400, "bad-parameter", "Bad parameter", Level::Silent, None),
             Self::BadBody => (400, "bad-body", "Bad body", Level::Silent, None),
+            Self::BodyTimeout => (408, "body-timeout", "Request timeout", Level::Silent, None),
             Self::BodyTooLarge { .. } => {
                 (413, "body-too-large", "Content too large", Level::Silent, None)
             }
@@ -149,6 +156,7 @@ impl GatewayError {
             Self::Upstream(_) => (502, "upstream-failed", "Bad gateway", Level::Warn, None),
             Self::Credential(_) => (502, "credential", "Bad gateway", Level::Warn, None),
             Self::FlightLost => (500, "flight-lost", "Internal error", Level::Error, None),
+            Self::Abandoned => (500, "abandoned", "Internal error", Level::Silent, None),
             Self::Internal => (500, "internal", "Internal error", Level::Error, None),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

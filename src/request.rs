@@ -11,6 +11,7 @@ use http_body_util::Full;
 use crate::http::Body;
 use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
+use crate::store::flight::Wanted;
 use crate::store::limiter::Departure;
 use crate::world::{Client, Route, World};
 
@@ -53,6 +54,8 @@ pub struct RoutedRequest {
     pub body: Body,
     /// Most of it that will be read.
     pub max_body_bytes: usize,
+    /// Most flights at a time.
+    pub max_flights: usize,
     /// When its time is up.
     pub deadline: Instant,
     /// What will be said about it.
@@ -78,6 +81,8 @@ pub struct FetchRequest {
     pub deadline: Instant,
     /// To be told when it leaves, if it spends a token.
     pub departure: Option<Departure>,
+    /// Whether anybody waits for the answer; none = somebody does.
+    pub wanted: Option<Wanted>,
     /// What will be said about it.
     pub record: Arc<Record>,
 }

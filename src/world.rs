@@ -33,6 +33,8 @@ pub struct World {
     pub sites: Vec<Site>,
     /// Counts what matched no endpoint.
     pub unrouted: EndpointMetrics,
+    /// Index of those who did not say who they are, for per-client metrics.
+    pub unknown_client: usize,
     /// Tells two configurations apart.
     pub digest: String,
     /// The whole request, queueing included.
@@ -77,7 +79,18 @@ pub struct Client {
     pub name: Arc<str>,
     /// Its weight and priority.
     pub share: Share,
-    quota: Option<OwnShare>,
+    figures: Option<(NonZeroU32, NonZeroU32)>,
+    quota: Option<Arc<OwnShare>>,
+}
+
+impl Clients {
+    /// A client by name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Client>> {
+        match self {
+            Self::Anonymous(client) => Some(client).filter(|client| &*client.name == name),
+            Self::Keyed(by_key) => by_key.values().find(|client| &*client.name == name),
+        }
+    }
 }
 
 type OwnShare = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Duration>>;
@@ -96,12 +109,21 @@ impl Client {
         quota: Option<(NonZeroU32, NonZeroU32)>,
         clock: &Clock,
     ) -> Self {
+        let figures = quota;
         let quota = quota.map(|(per_second, burst)| {
             let clock = MonotonicClock { clock: clock.clone(), epoch: clock.now() };
             let quota = Quota::per_second(per_second).allow_burst(burst);
-            RateLimiter::new(quota, InMemoryState::default(), clock)
+            Arc::new(RateLimiter::new(quota, InMemoryState::default(), clock))
         });
-        Self { index: share.client, name, share, quota }
+        Self { index: share.client, name, share, figures, quota }
+    }
+
+    /// The same client after a reload: what it has spent of an unchanged share stays spent.
+    pub fn continuing(self, old: Option<&Arc<Self>>) -> Self {
+        match old.filter(|old| old.figures == self.figures) {
+            Some(old) => Self { quota: old.quota.clone(), ..self },
+            None => self,
+        }
     }
 
     /// Takes one of the client's own share, or says when there will be one.

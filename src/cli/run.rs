@@ -31,7 +31,8 @@ pub(super) fn serve(file: &Path) -> u8 {
         Err(error) => return failed(&error),
     };
     match runtime.block_on(until_stopped(loaded, file)) {
-        Ok(()) => OK,
+        Ok(Stop::Clean) => OK,
+        Ok(Stop::CutShort) => FAILURE,
         Err(error) => failed(&*error),
     }
 }
@@ -52,7 +53,7 @@ pub(super) fn failed(error: &dyn std::error::Error) -> u8 {
 
 type Failure = Box<dyn std::error::Error>;
 
-async fn until_stopped(loaded: Loaded, file: &Path) -> Result<(), Failure> {
+async fn until_stopped(loaded: Loaded, file: &Path) -> Result<Stop, Failure> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -69,8 +70,15 @@ async fn until_stopped(loaded: Loaded, file: &Path) -> Result<(), Failure> {
             _ = hangup.recv() => reload(&gateway, file),
         }
     }
-    stop_gateway(gateway, &mut stop).await;
-    Ok(())
+    Ok(stop_gateway(gateway, &mut stop).await)
+}
+
+/// How a stop went.
+pub(super) enum Stop {
+    /// Everybody was answered.
+    Clean,
+    /// Somebody was cut off, or the wait was.
+    CutShort,
 }
 
 fn reload(gateway: &Gateway, file: &Path) {
@@ -92,17 +100,19 @@ fn reload(gateway: &Gateway, file: &Path) {
 }
 
 /// Drains; a second signal cuts it short.
-pub(super) async fn stop_gateway(gateway: Gateway, stop: &mut StopSignals) {
+pub(super) async fn stop_gateway(gateway: Gateway, stop: &mut StopSignals) -> Stop {
     tracing::info!("stopping: requests in flight are answered, new ones are not accepted");
     tokio::select! {
         finished = gateway.stop() => {
-            if finished.cut > 0 {
-                tracing::warn!(connections = finished.cut, "cut off at server.drain_timeout");
-            }
             tracing::info!("stopped");
+            if finished.cut == 0 {
+                return Stop::Clean;
+            }
+            tracing::warn!(connections = finished.cut, "cut off at server.drain_timeout");
         }
         () = stop.recv() => tracing::warn!("told to stop again: not waiting any longer"),
     }
+    Stop::CutShort
 }
 
 /// SIGTERM and SIGINT.

@@ -39,6 +39,8 @@ pub enum BuildError {
 /// The name under which anonymous callers are counted.
 const ANONYMOUS: &str = "anonymous";
 const UNROUTED: &str = "none";
+/// Callers without a key, or with one that nobody has.
+const UNKNOWN: &str = "unknown";
 
 /// Second and later attempts may make up a fifth of all requests to an upstream, or one a second
 /// where there are few (over ten seconds).
@@ -64,9 +66,10 @@ pub(super) fn world(
     sites.sort_by_key(|site| std::cmp::Reverse(site.mount.len()));
     let server = &settings.server;
     Ok(World {
-        clients: clients(&settings.clients, clock),
+        clients: clients(&settings.clients, clock, previous),
         sites,
         unrouted: metrics.endpoint(UNROUTED, UNROUTED, &names),
+        unknown_client: names.len() - 1,
         digest: settings.digest.clone(),
         request_timeout: server.request_timeout,
         max_body_bytes: server.max_body_bytes,
@@ -78,12 +81,20 @@ pub(super) fn world(
 pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(), GatewayFailure> {
     let same_budget = |a: &UpstreamSettings| {
         let b = new.upstreams.iter().find(|b| b.id == a.id);
-        b.is_none_or(|b| a.labels == b.labels && a.pools == b.pools)
+        // One that is gone could come back, with a budget that knows nothing of the day.
+        let unlimited = a.labels.is_empty() && a.pools.is_empty();
+        b.map_or(unlimited, |b| a.labels == b.labels && a.pools == b.pools)
     };
     let changed = [
         ("server.listen", old.server.listen != new.server.listen),
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("server.workers", old.server.workers != new.server.workers),
+        ("server.header_timeout", old.server.header_timeout != new.server.header_timeout),
+        ("server.max_header_bytes", old.server.max_header_bytes != new.server.max_header_bytes),
+        ("server.max_connections", old.server.max_connections != new.server.max_connections),
+        ("log.level", old.log.level != new.log.level),
+        ("log.format", old.log.format != new.log.format),
+        ("log.access", old.log.access != new.log.access),
         ("cache.max_bytes", old.cache.max_bytes != new.cache.max_bytes),
         ("cache.max_entry_bytes", old.cache.max_entry_bytes != new.cache.max_entry_bytes),
         ("labels or pools", !old.upstreams.iter().all(same_budget)),
@@ -95,13 +106,13 @@ pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(),
 }
 
 fn client_names(clients: &[ClientSettings]) -> Vec<Arc<str>> {
-    if clients.is_empty() {
-        return vec![ANONYMOUS.into()];
-    }
-    clients.iter().map(|client| client.name.as_str().into()).collect()
+    // Last, so that its index is the number of clients.
+    let configured = clients.iter().map(|client| client.name.as_str().into());
+    let anonymous = clients.is_empty().then(|| ANONYMOUS.into());
+    configured.chain(anonymous).chain([UNKNOWN.into()]).collect()
 }
 
-fn clients(settings: &[ClientSettings], clock: &Clock) -> Clients {
+fn clients(settings: &[ClientSettings], clock: &Clock, previous: Option<&World>) -> Clients {
     if settings.is_empty() {
         let share = Share { client: 0, weight: Weight::MIN, priority: Priority::Normal };
         return Clients::Anonymous(Arc::new(Client::new(ANONYMOUS.into(), share, None, clock)));
@@ -110,7 +121,8 @@ fn clients(settings: &[ClientSettings], clock: &Clock) -> Clients {
         let share = Share { client: index, weight: client.weight, priority: client.priority };
         let quota = client.quota.map(|quota| (quota.per_second, quota.burst));
         let built = Client::new(client.name.as_str().into(), share, quota, clock);
-        (client.key_sha256, Arc::new(built))
+        let old = previous.and_then(|world| world.clients.named(&client.name));
+        (client.key_sha256, Arc::new(built.continuing(old)))
     };
     Clients::Keyed(settings.iter().enumerate().map(client).collect::<HashMap<_, _>>())
 }

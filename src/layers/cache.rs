@@ -8,7 +8,7 @@ mod status;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use http::{Method, Response};
@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::CacheResult;
+use crate::policy::cache_key::CacheKey;
 use crate::policy::endpoint::CacheRule;
 use crate::policy::freshness::Freshness;
 use crate::policy::respect;
@@ -41,6 +42,17 @@ struct State {
     flights: Flights<Landed>,
     clock: Clock,
     max_entry_bytes: usize,
+}
+
+impl State {
+    /// An entry that needs no fetch, and how long it stays so.
+    fn fresh(&self, key: &Arc<CacheKey>) -> Option<(Arc<Entry>, Duration)> {
+        let entry = self.entries.get(key)?;
+        match entry.times().freshness(self.clock.now()) {
+            Freshness::Fresh { ttl } => Some((entry, ttl)),
+            _ => None,
+        }
+    }
 }
 
 impl CacheLayer {
@@ -148,7 +160,8 @@ enum Older {
 
 /// Answers from memory, and counts the token that this did not spend.
 fn replay(entry: &Entry, request: &RoutedRequest, status: Status, now: Instant) -> Response<Body> {
-    if let Some(label) = &request.route.label {
+    let asked_in_vain = matches!(status, Status::StaleIfError { .. });
+    if let (Some(label), false) = (&request.route.label, asked_in_vain) {
         label.metrics.saved(request.client.index);
     }
     status.onto(entry.answer(&Asks::of(&request.method, &request.headers), now))
@@ -164,28 +177,48 @@ where
 {
     /// Refreshes an entry behind the reader's back, unless somebody does already.
     fn refresh(self, request: &RoutedRequest) {
-        let flights = self.state.flights.clone();
+        let state = Arc::clone(&self.state);
         let (key, question) = (&request.key, fetch::question(request));
-        drop(flights.board(key, || self.fly(Arc::clone(key), question)));
+        let landed = || state.fresh(key);
+        // Nobody waits for it, and it is wanted all the same.
+        let fly = |_wanted| self.fly(Arc::clone(key), question);
+        drop(state.flights.board(key, request.max_flights, landed, fly));
     }
 
     /// Asks the upstream, or waits with whoever does.
     async fn fetch(self, request: RoutedRequest, older: Older) -> Answer {
         let state = Arc::clone(&self.state);
-        let flight = self.clone();
-        let boarding = state.flights.board(&request.key, || {
-            flight.fly(Arc::clone(&request.key), fetch::question(&request))
-        });
-        let (seat, result) = match boarding {
-            Boarding::Leads(seat) => (seat, CacheResult::Miss),
-            Boarding::Joins(seat) => (seat, CacheResult::Collapsed),
-        };
-        request.record.looked_up(result);
-        let until = state.clock.timer(request.deadline);
-        let landed = match tokio::time::timeout_at(until, seat.result()).await {
-            Ok(Some(landed)) => landed,
-            Ok(None) => Landed::Failed(GatewayError::FlightLost),
-            Err(_elapsed) => Landed::Failed(GatewayError::Deadline),
+        let (landed, result) = loop {
+            let flight = self.clone();
+            let fly = |wanted| {
+                let question = fetch::question(&request);
+                let question = FetchRequest { wanted: Some(wanted), ..question };
+                flight.fly(Arc::clone(&request.key), question)
+            };
+            let landed = || state.fresh(&request.key);
+            let boarding = state.flights.board(&request.key, request.max_flights, landed, fly);
+            let (seat, result) = match boarding {
+                Boarding::Leads(seat) => (seat, CacheResult::Miss),
+                Boarding::Joins(seat) => (seat, CacheResult::Collapsed),
+                Boarding::Landed((entry, ttl)) => {
+                    request.record.looked_up(CacheResult::Hit);
+                    let now = state.clock.now();
+                    return Ok(replay(&entry, &request, Status::Hit { ttl }, now));
+                }
+                Boarding::Full => {
+                    request.record.looked_up(CacheResult::Miss);
+                    break (Landed::Failed(GatewayError::Overloaded), CacheResult::Miss);
+                }
+            };
+            request.record.looked_up(result);
+            let until = state.clock.timer(request.deadline);
+            match tokio::time::timeout_at(until, seat.result()).await {
+                // Given up because nobody waited, in the moment in which this request came.
+                Ok(Some(Landed::Failed(GatewayError::Abandoned))) => {}
+                Ok(Some(landed)) => break (landed, result),
+                Ok(None) => break (Landed::Failed(GatewayError::FlightLost), result),
+                Err(_elapsed) => break (Landed::Failed(GatewayError::Deadline), result),
+            }
         };
         match (landed, older) {
             (Landed::Shared(catch), Older::Usable(entry)) if catch.entry.is_error() => {
@@ -201,10 +234,11 @@ where
             }
             (Landed::Private(answer), _) => {
                 let taken = answer.lock().take();
-                match taken {
-                    Some(answer) => Ok(private(answer, &request)),
-                    None => self.pass_through(request, Bypass::Rule).await,
+                if let Some(answer) = taken {
+                    return Ok(private(answer, &request));
                 }
+                request.record.looked_up(CacheResult::Bypass);
+                self.pass_through(request, Bypass::Rule).await
             }
             (Landed::Failed(error), _) => Err(error),
         }

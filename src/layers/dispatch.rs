@@ -15,6 +15,9 @@ use crate::metrics::UpstreamStatus;
 use crate::request::{SentAt, SignedRequest};
 use crate::upstream::OnConnected;
 
+/// Fields by which clients know what weir itself says; an upstream cannot say it.
+const OURS: [&str; 3] = ["x-request-id", "weir-error", "weir-stored-trackingid"];
+
 /// Sends each request over its upstream's connections.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
@@ -62,6 +65,9 @@ impl Service<SignedRequest> for Dispatch {
             route.metrics.upstream(status, took.as_secs_f64());
             let mut answer = answer?;
             strip_hop_by_hop(answer.headers_mut());
+            for name in OURS {
+                answer.headers_mut().remove(name);
+            }
             answer.extensions_mut().insert(SentAt(sent_at));
             Ok(answer)
         })

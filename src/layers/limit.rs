@@ -16,6 +16,7 @@ use crate::error::{GatewayError, QuotaFields};
 use crate::http::Body;
 use crate::policy::feedback::{self, Throttle};
 use crate::request::FetchRequest;
+use crate::store::flight::Wanted;
 use crate::store::limiter::Budget;
 use crate::world::Label;
 
@@ -85,7 +86,12 @@ where
     let Some(label) = request.route.label.clone() else { return inner.call(request).await };
     let (limiter, client) = (&upstream.limiter, Arc::clone(&request.client));
     let asked_at = clock.now();
-    let permit = limiter.acquire(label.index, client.share, request.deadline).await;
+    let acquired = limiter.acquire(label.index, client.share, request.deadline);
+    let permit = tokio::select! {
+        permit = acquired => permit,
+        // Everybody who asked has hung up: leave the queue, at no cost.
+        () = nobody(request.wanted.as_ref()) => return Err(GatewayError::Abandoned),
+    };
     let waited = clock.now().saturating_duration_since(asked_at);
     request.record.waited(waited);
     let mut permit = permit.map_err(|refused| {
@@ -130,6 +136,13 @@ where
             }
             Err(error)
         }
+    }
+}
+
+async fn nobody(wanted: Option<&Wanted>) {
+    match wanted {
+        Some(wanted) => wanted.by_nobody().await,
+        None => std::future::pending().await,
     }
 }
 

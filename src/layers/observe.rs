@@ -142,8 +142,7 @@ impl Testimony {
         let client = self.record.client();
         let cache = self.record.cache();
         let counts = route.map_or(&self.world.unrouted, |route| &route.metrics);
-        // A caller who did not say who it is has an index beyond all clients, and no series.
-        let index = client.map_or(usize::MAX, |client| client.index);
+        let index = client.map_or(self.world.unknown_client, |client| client.index);
         counts.request(index, status, cache, duration.as_secs_f64());
         if let Some(cache) = cache {
             counts.cache(cache);

@@ -155,7 +155,7 @@ fn put(headers: &mut http::HeaderMap, name: HeaderName, text: &str) {
 
 /// Rounded up: whoever waits as long as told finds the door open.
 fn whole_seconds(wait: Duration) -> u64 {
-    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 #[cfg(test)]

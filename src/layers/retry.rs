@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::Response;
+use http::header::RETRY_AFTER;
+use http::{Response, StatusCode};
 use tower::retry::budget::Budget as _;
 use tower::{Layer, Service};
 
@@ -64,7 +66,6 @@ where
     upstream.retry_budget.deposit();
     let mut retries_left = upstream.max_retries;
     let mut reauthorized = Reauthorized::NotYet;
-    // An answer that the next attempt, should there be none, falls back to.
     loop {
         let outcome = inner.call(request.clone()).await;
         match judge(attempt(&outcome), &request.method, retries_left, reauthorized) {
@@ -78,14 +79,26 @@ where
                 }
             }
             Verdict::Retry => {
-                if !upstream.retry_budget.withdraw() {
+                if asks_for_patience(&outcome) || !upstream.retry_budget.withdraw() {
                     return outcome;
                 }
                 retries_left -= 1;
+                tokio::time::sleep(LEAST_PAUSE + LEAST_PAUSE.mul_f32(4.0 * fastrand::f32())).await;
             }
         }
         upstream.retries.inc();
     }
+}
+
+/// An upstream that stumbled gets a moment, and not everybody's second attempt in the same one.
+const LEAST_PAUSE: Duration = Duration::from_millis(50);
+
+/// An upstream that says when to come back is not asked before. A 429 is the limiter's business.
+fn asks_for_patience(outcome: &Result<Response<Body>, GatewayError>) -> bool {
+    outcome.as_ref().is_ok_and(|answer| {
+        answer.status() == StatusCode::SERVICE_UNAVAILABLE
+            && answer.headers().contains_key(RETRY_AFTER)
+    })
 }
 
 fn attempt(outcome: &Result<Response<Body>, GatewayError>) -> Attempt {

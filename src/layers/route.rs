@@ -4,17 +4,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
-use http::Response;
 use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION};
+use http::{Method, Response};
 use tower::{Layer, Service};
 
 use crate::error::GatewayError;
 use crate::http::{Body, strip_hop_by_hop};
 use crate::policy::cache_key::CacheKey;
-use crate::policy::endpoint::CacheRule;
-use crate::policy::params::Canonical;
+use crate::policy::endpoint::{CacheRule, Spelling};
+use crate::policy::params::{BadParameter, Canonical};
 use crate::policy::route::Route as Match;
-use crate::policy::spelling::is_dot_segment;
+use crate::policy::spelling::{could_split, is_dot_segment};
 use crate::request::{IdentifiedRequest, RoutedRequest};
 use crate::world::{Route, World};
 
@@ -83,6 +83,7 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
         headers,
         body,
         max_body_bytes: edge.world.max_body_bytes,
+        max_flights: edge.world.max_in_flight,
         deadline: edge.deadline,
         record: edge.record,
     })
@@ -91,6 +92,23 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
 /// Longest path that is looked at. A URI's own bound is the request head's.
 const MAX_PATH: usize = 8192;
 
+/// The Zoom API decodes a path before it matches it, so that an encoded slash in an id makes it
+/// another endpoint's, with another label. Only session ids may hold one: they go encoded twice.
+fn whole_segments(spelling: Spelling, parameters: &Canonical) -> Result<(), BadParameter> {
+    let split = |(_, value): &&(String, String)| {
+        value.split(['/', '\\']).any(is_dot_segment)
+            || (spelling == Spelling::ZoomSessionId && could_split(value))
+    };
+    match parameters.path.iter().find(split) {
+        Some((name, _)) => Err(BadParameter {
+            name: name.clone(),
+            why: "holds characters that would make it another path".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+const AMBIGUOUS: &str = "with empty segments this path could be taken for another endpoint's";
 const DOT_SEGMENT: &str = "dot segments are not resolved here";
 
 fn find(
@@ -108,6 +126,12 @@ fn find(
     if path.split('/').any(is_dot_segment) {
         return Err(GatewayError::BadPath(DOT_SEGMENT));
     }
+    // RFC 9110, section 9.3.8: a TRACE's answer repeats the request, and that holds our credential
+    // by then. A CONNECT would be a tunnel.
+    if matches!(head.method, Method::TRACE | Method::CONNECT) {
+        let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned();
+        return Err(GatewayError::MethodNotAllowed { allow });
+    }
     let mut refusal = GatewayError::UnknownEndpoint;
     for site in &world.sites {
         let Some(below) = path.strip_prefix(site.mount.as_str()) else { continue };
@@ -120,11 +144,15 @@ fn find(
         if below.split('/').any(is_dot_segment) {
             return Err(GatewayError::BadPath(DOT_SEGMENT));
         }
+        if table.routes.is_ambiguous(&head.method, &below) {
+            return Err(GatewayError::BadPath(AMBIGUOUS));
+        }
         match table.routes.find(&head.method, &below) {
             Match::Found { endpoint, captures } => {
                 let route = table.endpoints.get(endpoint).ok_or(GatewayError::Internal)?;
                 found(Arc::clone(route));
                 let parameters = Canonical::new(&route.endpoint, &captures, head.uri.query())?;
+                whole_segments(table.spelling, &parameters)?;
                 return Ok((Arc::clone(route), parameters));
             }
             Match::MethodNotAllowed { allow } => refusal = GatewayError::MethodNotAllowed { allow },

@@ -13,7 +13,7 @@ use http::Method;
 
 use super::id::id;
 use super::quota::LabelId;
-use super::spelling::{EncodeTimes, canonical_zoom_path, encode_segment};
+use super::spelling::{EncodeTimes, canonical_zoom_path, encode_segment, normal_path};
 
 /// The name of an endpoint, unique within its upstream. Safe to log; used as a metric label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -198,7 +198,7 @@ impl Spelling {
     /// A client's path in the spelling that templates are written for.
     pub fn canonical(self, path: &str) -> Cow<'_, str> {
         match self {
-            Self::Plain => Cow::Borrowed(path),
+            Self::Plain => normal_path(path),
             Self::ZoomSessionId => canonical_zoom_path(path),
         }
     }

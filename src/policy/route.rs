@@ -76,6 +76,23 @@ impl RouteTable {
         Ok(Self { by_method, other_methods })
     }
 
+    /// Whether an upstream that ignores empty segments could take the path for that of another
+    /// endpoint than we do: `//limited/x` must not go by a catch-all, and past a budget.
+    pub fn is_ambiguous(&self, method: &Method, path: &str) -> bool {
+        let suspicious = path.contains("//") || (path.len() > 1 && path.ends_with('/'));
+        if !suspicious {
+            return false;
+        }
+        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let folded = format!("/{}", segments.join("/"));
+        let endpoint = |path| match self.find(method, path) {
+            Route::Found { endpoint, .. } => Some(endpoint),
+            Route::MethodNotAllowed { .. } | Route::Unknown => None,
+        };
+        let (as_it_is, as_folded) = (endpoint(path), endpoint(&folded));
+        as_it_is.is_some() && as_folded.is_some() && as_it_is != as_folded
+    }
+
     /// Finds the endpoint for a path below the upstream's mount.
     pub fn find<'p>(&self, method: &Method, path: &'p str) -> Route<'p> {
         let router = self.by_method.get(method).unwrap_or(&self.other_methods);
@@ -184,6 +201,23 @@ mod tests {
             table.find(&Method::GET, "/a/x%2Fy"),
             Route::Found { endpoint: 0, captures: vec![("b".to_owned(), "x%2Fy")] }
         );
+    }
+
+    #[test]
+    fn empty_segments_do_not_lead_past_a_more_specific_endpoint() {
+        let table =
+            RouteTable::new(&[endpoint("GET", "/limited/{k}"), endpoint("GET", "/{*rest}")])
+                .unwrap();
+        for (path, ambiguous) in [
+            ("/limited/abc", false),
+            ("//limited/abc", true),
+            ("/limited//abc", true),
+            ("/limited/abc/", true),
+            ("/other//abc/", false),
+            ("/", false),
+        ] {
+            assert_eq!(table.is_ambiguous(&Method::GET, path), ambiguous, "{path}");
+        }
     }
 
     #[test]

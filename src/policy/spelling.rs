@@ -33,6 +33,42 @@ pub fn canonical_zoom_path(path: &str) -> Cow<'_, str> {
     }
 }
 
+/// RFC 3986, section 6.2.2: unreserved characters are not encoded, and hex digits are upper case.
+pub fn normal_path(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') {
+        return Cow::Borrowed(path);
+    }
+    let mut normal = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('%') {
+        normal.push_str(before);
+        let digits = after.get(..2).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        match digits.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                normal.push(char::from(byte));
+                rest = after.get(2..).unwrap_or_default();
+            }
+            Some(byte) => {
+                let written = write!(normal, "%{byte:02X}");
+                debug_assert!(written.is_ok(), "writing to a String cannot fail");
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                normal.push('%');
+                rest = after;
+            }
+        }
+    }
+    normal.push_str(rest);
+    Cow::Owned(normal)
+}
+
+/// Whether a server that decodes a path parameter could take it for more than one segment, and for
+/// another endpoint.
+pub fn could_split(value: &str) -> bool {
+    value.contains(['/', '\\', '?', '#', '\0']) && !is_session_id(value)
+}
+
 /// Whether the text, fully decoded, has the shape of a session id.
 pub fn is_session_id(text: &str) -> bool {
     text.len() == ID_LENGTH && text.bytes().enumerate().all(|(at, byte)| fits(at, byte))

@@ -45,8 +45,16 @@ const OVERHEAD: usize = 512;
 
 impl Entry {
     /// Prepares an answer for replay.
-    pub fn new(status: StatusCode, mut headers: HeaderMap, body: Bytes, times: Times) -> Self {
+    pub fn new(status: StatusCode, mut headers: HeaderMap, body: &[u8], times: Times) -> Self {
         strip_hop_by_hop(&mut headers);
+        // What came from the wire shares the connection's read buffer: kept as it is, a hundred
+        // bytes would hold eight thousand.
+        for value in headers.values_mut() {
+            if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
+                *value = own;
+            }
+        }
+        let body = Bytes::copy_from_slice(body);
         for name in NEVER_STORED {
             headers.remove(name);
         }
@@ -56,7 +64,9 @@ impl Entry {
         }
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         let etag = headers.get(header::ETAG).cloned().unwrap_or_else(|| strong_etag(&body));
-        headers.insert(header::ETAG, etag.clone());
+        if status.is_success() {
+            headers.insert(header::ETAG, etag.clone());
+        }
         let fields: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 64).sum();
         let size = OVERHEAD + fields + body.len();
         Self { status, headers, body, etag, times, size }
@@ -94,7 +104,8 @@ impl Entry {
         }
         let age = HeaderValue::from(self.times.age(now).as_secs());
         answer.headers_mut().insert(header::AGE, age);
-        if asks.matches(&self.etag) {
+        // RFC 9110, section 13.2.1: preconditions are for answers that would succeed.
+        if self.status.is_success() && asks.matches(&self.etag) {
             // RFC 9110, section 15.4.5: no content, and no Content-Length that is not the 200's.
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
             answer.headers_mut().remove(header::CONTENT_LENGTH);
@@ -179,7 +190,7 @@ mod tests {
             .iter()
             .map(|&(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
             .collect();
-        (Entry::new(StatusCode::OK, headers, Bytes::from_static(b"{}"), times), now)
+        (Entry::new(StatusCode::OK, headers, b"{}", times), now)
     }
 
     fn asks(method: &Method, if_none_match: Option<&str>) -> Asks {

@@ -98,12 +98,12 @@ impl UpstreamError {
     /// upstream is at work: asking again would double the load on one that is too slow already.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Timeout(Phase::Connect) | Self::Closed(_) | Self::Body(_) => {
-                true
-            }
-            Self::Tls(_) | Self::Timeout(Phase::FirstByte | Phase::Body) | Self::Protocol(_) => {
-                false
-            }
+            Self::Connect(_) | Self::Timeout(Phase::Connect) | Self::Closed(_) => true,
+            // A body breaks off after its head has been passed on.
+            Self::Tls(_)
+            | Self::Timeout(Phase::FirstByte | Phase::Body)
+            | Self::Protocol(_)
+            | Self::Body(_) => false,
         }
     }
 

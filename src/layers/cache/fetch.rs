@@ -51,8 +51,11 @@ pub(super) struct Catch {
 }
 
 /// Fields that are told to those who waited, and not stored.
-const QUOTA_FIELDS: [HeaderName; 2] =
-    [HeaderName::from_static("ratelimit-policy"), HeaderName::from_static("ratelimit")];
+const QUOTA_FIELDS: [HeaderName; 3] = [
+    HeaderName::from_static("ratelimit-policy"),
+    HeaderName::from_static("ratelimit"),
+    header::RETRY_AFTER,
+];
 
 /// Asks the upstream.
 #[derive(Clone, Debug)]
@@ -68,17 +71,24 @@ where
     /// One request, one answer, nothing kept.
     pub(super) async fn pass_through(self, request: RoutedRequest, bypass: Bypass) -> Answer {
         let until = self.state.clock.timer(request.deadline);
+        let mut headers = request.headers;
+        let body = collect(request.body, request.max_body_bytes);
+        let body = tokio::time::timeout_at(until, body).await;
+        let body = body.unwrap_or(Err(GatewayError::BodyTimeout))?;
         let answer = tokio::time::timeout_at(until, async {
-            let body = collect(request.body, request.max_body_bytes).await?;
+            // The body goes on whole, with its own length, and nobody has to be asked to continue.
+            headers.remove(header::CONTENT_LENGTH);
+            headers.remove(header::EXPECT);
             let question = FetchRequest {
                 target: target(&request.route, &request.key),
                 method: request.method,
                 route: request.route,
                 client: request.client,
-                headers: request.headers,
+                headers,
                 body,
                 deadline: request.deadline,
                 departure: None,
+                wanted: None,
                 record: request.record,
             };
             self.inner.oneshot(question).await
@@ -112,8 +122,13 @@ pub(super) fn question(request: &RoutedRequest) -> FetchRequest {
     match request.route.endpoint.cache {
         CacheRule::Respect => {
             headers.clone_from(&request.headers);
-            // The stored answer is whole, unconditional and uncoded.
+            // The flight has no body, whatever the request had; and the stored answer is whole,
+            // unconditional and uncoded.
             for name in [
+                header::CONTENT_LENGTH,
+                header::CONTENT_TYPE,
+                header::CONTENT_ENCODING,
+                header::EXPECT,
                 header::IF_NONE_MATCH,
                 header::IF_MODIFIED_SINCE,
                 header::IF_RANGE,
@@ -135,6 +150,7 @@ pub(super) fn question(request: &RoutedRequest) -> FetchRequest {
         body: Bytes::new(),
         deadline: request.deadline,
         departure: None,
+        wanted: None,
         record: Arc::clone(&request.record),
     }
 }
@@ -198,7 +214,7 @@ impl State {
         };
         let made_at = head.extensions.get::<SentAt>().map_or(asked_at, |sent| sent.0);
         let times = Times { made_at, initial_age, lifetimes, oldest_age };
-        let entry = Arc::new(Entry::new(head.status, head.headers, body, times));
+        let entry = Arc::new(Entry::new(head.status, head.headers, &body, times));
         if stored {
             self.entries.insert(key, Arc::clone(&entry));
         }

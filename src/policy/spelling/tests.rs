@@ -231,3 +231,30 @@ proptest! {
         prop_assert!(twice.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(&b)));
     }
 }
+
+#[test]
+fn plain_paths_are_normalised_and_no_further() {
+    for (path, expected) in [
+        ("/a/b", "/a/b"),
+        ("/%6Cimited/%7e", "/limited/~"),
+        ("/a%2fb%2F", "/a%2Fb%2F"),
+        ("/a%zz%", "/a%zz%"),
+        ("/%25%36", "/%256"),
+    ] {
+        assert_eq!(normal_path(path), expected, "{path}");
+    }
+}
+
+#[test]
+fn a_value_that_could_become_several_segments_is_told() {
+    for (value, expected) in [
+        ("abc", false),
+        ("DRYb7HZy94X7vkEIIn9h8A==", false),
+        ("/x71bJ9TPLLQA4VK537raQ==", false),
+        ("DRYb7HZy94X7vkEIIn9h8A==/users", true),
+        ("../..", true),
+        ("a\0", true),
+    ] {
+        assert_eq!(could_split(value), expected, "{value}");
+    }
+}
