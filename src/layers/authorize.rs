@@ -72,3 +72,6 @@ fn sign(request: FetchRequest) -> Result<(SignedRequest, Generation), GatewayErr
     *http.headers_mut() = headers;
     Ok((SignedRequest { route: Arc::clone(&route), http, record }, generation))
 }
+
+#[cfg(test)]
+mod tests;

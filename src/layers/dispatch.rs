@@ -62,3 +62,6 @@ impl Service<SignedRequest> for Dispatch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,6 @@ fn attempt(outcome: &Result<Response<Body>, GatewayError>) -> Attempt {
         Err(_) => Attempt::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests;
