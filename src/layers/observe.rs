@@ -175,3 +175,6 @@ impl Drop for Testimony {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
