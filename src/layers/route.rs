@@ -127,9 +127,17 @@ fn find(
                 let parameters = Canonical::new(&route.endpoint, &captures, head.uri.query())?;
                 return Ok((Arc::clone(route), parameters));
             }
-            Match::MethodNotAllowed { allow } => refusal = GatewayError::MethodNotAllowed { allow },
+            // Of several, the longest mount's.
+            Match::MethodNotAllowed { allow } => {
+                if matches!(refusal, GatewayError::UnknownEndpoint) {
+                    refusal = GatewayError::MethodNotAllowed { allow };
+                }
+            }
             Match::Unknown => {}
         }
     }
     Err(refusal)
 }
+
+#[cfg(test)]
+mod tests;
