@@ -89,7 +89,8 @@ impl Entry {
         *answer.headers_mut() = self.headers.clone();
         let age = HeaderValue::from(self.times.age(now).as_secs());
         answer.headers_mut().insert(header::AGE, age);
-        if asks.matches(&self.etag) {
+        // RFC 9110, section 13.2.1: a condition matters only to what would succeed without it.
+        if self.status.is_success() && asks.matches(&self.etag) {
             // RFC 9110, section 15.4.5: no content, and no Content-Length that is not the 200's.
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
             answer.headers_mut().remove(header::CONTENT_LENGTH);
