@@ -51,8 +51,11 @@ pub(super) struct Catch {
 }
 
 /// Fields that are told to those who waited, and not stored.
-const QUOTA_FIELDS: [HeaderName; 2] =
-    [HeaderName::from_static("ratelimit-policy"), HeaderName::from_static("ratelimit")];
+const QUOTA_FIELDS: [HeaderName; 3] = [
+    HeaderName::from_static("ratelimit-policy"),
+    HeaderName::from_static("ratelimit"),
+    header::RETRY_AFTER,
+];
 
 /// Asks the upstream.
 #[derive(Clone, Debug)]
