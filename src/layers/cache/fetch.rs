@@ -114,8 +114,13 @@ pub(super) fn question(request: &RoutedRequest) -> FetchRequest {
     match request.route.endpoint.cache {
         CacheRule::Respect => {
             headers.clone_from(&request.headers);
-            // The stored answer is whole, unconditional and uncoded.
+            // The stored answer is whole, unconditional and uncoded, and the question has no
+            // content: a length that says otherwise would swallow the connection's next request.
             for name in [
+                header::CONTENT_LENGTH,
+                header::CONTENT_TYPE,
+                header::CONTENT_ENCODING,
+                header::EXPECT,
                 header::IF_NONE_MATCH,
                 header::IF_MODIFIED_SINCE,
                 header::IF_RANGE,
