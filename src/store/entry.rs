@@ -72,12 +72,6 @@ impl Entry {
         self.status
     }
 
-    /// Whether a stale answer may stand in for it (RFC 5861, section 4; and a 429, which says that
-    /// the budget is gone).
-    pub fn is_error(&self) -> bool {
-        matches!(self.status.as_u16(), 429 | 500 | 502 | 503 | 504)
-    }
-
     /// When it was made and how long it lasts.
     pub fn times(&self) -> &Times {
         &self.times
