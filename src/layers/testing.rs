@@ -3,17 +3,12 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
-use http_body_util::BodyExt as _;
+use http::{HeaderMap, Method, Response};
+use tower::Layer as _;
 use tower::retry::budget::TpsBudget;
-use tower::{Layer as _, Service, ServiceExt as _};
 
 use super::cache::{CacheLayer, Caching};
 use crate::clock::Clock;
@@ -36,6 +31,9 @@ use crate::store::credential::{Credential, TokenClient};
 use crate::store::limiter::Limiter;
 use crate::upstream::{Options, UpstreamClient};
 use crate::world::{Client, Clients, Label, Route, Site, Table, Upstream, World};
+
+mod fake;
+pub(super) use fake::{Fake, answer, code, field, send, settle, start, text};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -310,101 +308,4 @@ pub(super) fn site(mount: &str, routes: Vec<Arc<Route>>) -> Site {
         endpoints: routes,
     };
     Site { mount: mount.to_owned(), table: Arc::new(table) }
-}
-
-type Reply<R> = dyn Fn(usize, R) -> BoxFuture<'static, Answer> + Send + Sync;
-
-/// Stands for everything below a layer: counts what arrives, and answers as told.
-pub(super) struct Fake<R> {
-    calls: Arc<AtomicUsize>,
-    reply: Arc<Reply<R>>,
-}
-
-impl<R> Clone for Fake<R> {
-    fn clone(&self) -> Self {
-        Self { calls: Arc::clone(&self.calls), reply: Arc::clone(&self.reply) }
-    }
-}
-
-impl<R> Fake<R> {
-    /// `reply` gets the number of the call, from 0, within `call` itself.
-    pub(super) fn new<F>(reply: impl Fn(usize, R) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Answer> + Send + 'static,
-    {
-        Self { calls: Arc::default(), reply: Arc::new(move |n, r| reply(n, r).boxed()) }
-    }
-
-    pub(super) fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
-    }
-}
-
-impl<R> Service<R> for Fake<R> {
-    type Response = Response<Body>;
-    type Error = GatewayError;
-    type Future = BoxFuture<'static, Answer>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), GatewayError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        (self.reply)(self.calls.fetch_add(1, Ordering::SeqCst), request)
-    }
-}
-
-pub(super) fn answer(
-    status: u16,
-    fields: &[(&'static str, &str)],
-    body: impl Into<Body>,
-) -> Response<Body> {
-    let mut answer = Response::new(body.into());
-    *answer.status_mut() = status.try_into().unwrap();
-    for (name, value) in fields {
-        let name = HeaderName::from_static(name);
-        answer.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
-    }
-    answer
-}
-
-/// The code of an error, or `ok`.
-pub(super) fn code(answer: &Answer) -> &'static str {
-    answer.as_ref().map_or_else(|error| error.row().code, |_| "ok")
-}
-
-/// A field's text, or nothing.
-pub(super) fn field<'a, B>(answer: &'a Response<B>, name: &str) -> &'a str {
-    answer.headers().get(name).map_or("", |value| value.to_str().unwrap())
-}
-
-pub(super) async fn text(answer: Response<Body>) -> String {
-    let whole = answer.into_body().collect().await.unwrap().to_bytes();
-    String::from_utf8(whole.to_vec()).unwrap()
-}
-
-pub(super) async fn send<S, R>(service: &S, request: R) -> Result<S::Response, S::Error>
-where
-    S: Service<R> + Clone,
-{
-    service.clone().oneshot(request).await
-}
-
-/// Sends in a task of its own, so that it runs whether somebody waits or not.
-pub(super) fn start<S, R>(
-    service: &S,
-    request: R,
-) -> tokio::task::JoinHandle<Result<S::Response, S::Error>>
-where
-    S: Service<R, Future: Send, Response: Send, Error: Send> + Clone + Send + 'static,
-    R: Send + 'static,
-{
-    tokio::spawn(service.clone().oneshot(request))
-}
-
-/// Lets everything run that can.
-pub(super) async fn settle() {
-    for _ in 0..32 {
-        tokio::task::yield_now().await;
-    }
 }
