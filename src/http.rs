@@ -3,11 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, StreamBody};
 
 /// Any error a body or a connector may carry.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -35,6 +35,12 @@ impl Body {
             return Self::Empty;
         }
         Self::Stream(UnsyncBoxBody::new(body.map_err(Into::into)))
+    }
+
+    /// Content that broke off before it could be passed on.
+    pub fn broken(error: BoxError) -> Self {
+        let nothing = futures_util::stream::once(std::future::ready(Err(error)));
+        Self::stream(StreamBody::new(nothing))
     }
 }
 
@@ -127,6 +133,68 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
     for name in HOP_BY_HOP {
         headers.remove(name);
+    }
+}
+
+/// A body that has been read up to a limit.
+#[derive(Debug)]
+pub enum Gathered {
+    /// All of it.
+    Whole(Bytes),
+    /// There is more; nothing of it is lost.
+    TooLarge(Body),
+}
+
+/// Reads a body into memory, unless it turns out larger than the limit.
+pub async fn gather(mut body: Body, limit: usize) -> Result<Gathered, BoxError> {
+    if http_body::Body::size_hint(&body).lower() > limit as u64 {
+        return Ok(Gathered::TooLarge(body));
+    }
+    let mut begun = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        begun.extend_from_slice(&data);
+        if begun.len() > limit {
+            let whole = Continued { begun: begun.freeze(), rest: body };
+            return Ok(Gathered::TooLarge(Body::stream(whole)));
+        }
+    }
+    Ok(Gathered::Whole(begun.freeze()))
+}
+
+/// A body whose beginning has been read already.
+struct Continued {
+    begun: Bytes,
+    rest: Body,
+}
+
+impl http_body::Body for Continued {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.begun.is_empty() {
+            return Pin::new(&mut self.rest).poll_frame(cx);
+        }
+        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.begun)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.begun.is_empty() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let begun = self.begun.len() as u64;
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower() + begun);
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + begun);
+        }
+        hint
     }
 }
 

@@ -91,3 +91,6 @@ impl Drop for Place {
         self.inside.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

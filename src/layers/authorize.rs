@@ -71,3 +71,6 @@ fn sign(request: FetchRequest) -> Result<(SignedRequest, Generation), GatewayErr
     *http.headers_mut() = headers;
     Ok((SignedRequest { route, http, departure, record }, generation))
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,13 +45,12 @@ struct State {
 }
 
 impl State {
-    /// An entry that needs no fetch, and how long it stays so.
-    fn fresh(&self, key: &Arc<CacheKey>) -> Option<(Arc<Entry>, Duration)> {
-        let entry = self.entries.get(key)?;
-        match entry.times().freshness(self.clock.now()) {
-            Freshness::Fresh { ttl } => Some((entry, ttl)),
-            _ => None,
-        }
+    /// An entry that needs no fetch.
+    fn fresh(&self, key: &Arc<CacheKey>) -> Option<Arc<Entry>> {
+        let now = self.clock.now();
+        let fresh =
+            |entry: &Arc<Entry>| matches!(entry.times().freshness(now), Freshness::Fresh { .. });
+        self.entries.get(key).filter(fresh)
     }
 }
 
@@ -200,10 +199,8 @@ where
             let (seat, result) = match boarding {
                 Boarding::Leads(seat) => (seat, CacheResult::Miss),
                 Boarding::Joins(seat) => (seat, CacheResult::Collapsed),
-                Boarding::Landed((entry, ttl)) => {
-                    request.record.looked_up(CacheResult::Hit);
-                    let now = state.clock.now();
-                    return Ok(replay(&entry, &request, Status::Hit { ttl }, now));
+                Boarding::Landed(entry) => {
+                    return Ok(hit(&entry, &request, state.clock.now()));
                 }
                 Boarding::Full => {
                     request.record.looked_up(CacheResult::Miss);
@@ -220,40 +217,39 @@ where
                 Err(_elapsed) => break (Landed::Failed(GatewayError::Deadline), result),
             }
         };
-        match (landed, older) {
-            (Landed::Shared(catch), Older::Usable(entry)) if catch.entry.is_error() => {
-                Ok(fall_back(&state, &entry, &request, "upstream-error"))
+        let now = state.clock.now();
+        // What could be used when the upstream was asked may have died since.
+        if let (Some(detail), Older::Usable(entry)) = (landed.failure(), &older)
+            && entry.times().freshness(now) != Freshness::Dead
+        {
+            request.record.looked_up(CacheResult::Stale);
+            return Ok(replay(entry, &request, Status::StaleIfError { detail }, now));
+        }
+        let why = if let Older::Nothing = older { Forward::Miss } else { Forward::Stale };
+        match landed {
+            Landed::Shared(catch) => Ok(shared(&catch, &request, why, result, now)),
+            Landed::Private { answer, .. } => {
+                let taken = answer.lock().take_if(|_| result == CacheResult::Miss);
+                drop(answer);
+                let Some(answer) = taken else {
+                    request.record.looked_up(CacheResult::Bypass);
+                    return self.pass_through(request, Bypass::Rule).await;
+                };
+                Ok(private(answer, &request, why))
             }
-            (Landed::Failed(error), Older::Usable(entry)) => {
-                let detail = if error.is_quota() { "quota" } else { error.row().code };
-                Ok(fall_back(&state, &entry, &request, detail))
-            }
-            (Landed::Shared(catch), older) => {
-                let why = if let Older::Nothing = older { Forward::Miss } else { Forward::Stale };
-                Ok(shared(&catch, &request, why, result, state.clock.now()))
-            }
-            (Landed::Private(answer), _) => {
-                let taken = answer.lock().take();
-                if let Some(answer) = taken {
-                    return Ok(private(answer, &request));
-                }
-                request.record.looked_up(CacheResult::Bypass);
-                self.pass_through(request, Bypass::Rule).await
-            }
-            (Landed::Failed(error), _) => Err(error),
+            Landed::Failed(error) => Err(error),
         }
     }
 }
 
-/// RFC 5861, section 4.
-fn fall_back(
-    state: &State,
-    entry: &Entry,
-    request: &RoutedRequest,
-    detail: &'static str,
-) -> Response<Body> {
-    request.record.looked_up(CacheResult::Stale);
-    replay(entry, request, Status::StaleIfError { detail }, state.clock.now())
+/// The earlier flight's answer, which the look into the cache just missed.
+fn hit(entry: &Entry, request: &RoutedRequest, now: Instant) -> Response<Body> {
+    request.record.looked_up(CacheResult::Hit);
+    let ttl = match entry.times().freshness(now) {
+        Freshness::Fresh { ttl } => ttl,
+        _ => Duration::ZERO,
+    };
+    replay(entry, request, Status::Hit { ttl }, now)
 }
 
 fn shared(
@@ -276,13 +272,15 @@ fn shared(
     answer
 }
 
-fn private(answer: Response<Body>, request: &RoutedRequest) -> Response<Body> {
+fn private(answer: Response<Body>, request: &RoutedRequest, why: Forward) -> Response<Body> {
     let status = answer.status();
-    let mut answer =
-        Status::Forwarded { why: Forward::Miss, status, stored: false, collapsed: false }
-            .onto(answer);
+    let status = Status::Forwarded { why, status, stored: false, collapsed: false };
+    let mut answer = status.onto(answer);
     if request.method == Method::HEAD {
         *answer.body_mut() = Body::Empty;
     }
     answer
 }
+
+#[cfg(test)]
+mod tests;

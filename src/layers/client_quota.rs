@@ -50,3 +50,6 @@ where
         Either::Right(self.inner.call(request))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,3 +73,6 @@ impl Service<SignedRequest> for Dispatch {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

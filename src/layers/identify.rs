@@ -72,40 +72,4 @@ fn identify(clients: &Clients, headers: &HeaderMap) -> Result<Arc<Client>, Gatew
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-    use crate::clock::Clock;
-    use crate::policy::endpoint::{Priority, Weight};
-    use crate::policy::fair_queue::Share;
-
-    fn client() -> Arc<Client> {
-        let share = Share { client: 0, weight: Weight::MIN, priority: Priority::Normal };
-        Arc::new(Client::new("console".into(), share, None, &Clock::system()))
-    }
-
-    fn code(clients: &Clients, authorization: Option<&str>) -> &'static str {
-        let headers =
-            authorization.map(|v| (AUTHORIZATION, v.parse().unwrap())).into_iter().collect();
-        identify(clients, &headers).map_or_else(|error| error.row().code, |_| "ok")
-    }
-
-    #[test]
-    fn a_key_tells_the_client_and_nothing_else_does() {
-        let hash = digest::digest(&digest::SHA256, b"k1").as_ref().try_into().unwrap();
-        let keyed = Clients::Keyed(HashMap::from([(hash, client())]));
-        for (given, expected) in [
-            (Some("Bearer k1"), "ok"),
-            (Some("bearer  k1 "), "ok"),
-            (Some("Bearer k2"), "key-unknown"),
-            (Some("Bearer "), "key-unknown"),
-            (Some("Basic k1"), "key-missing"),
-            (Some("k1"), "key-missing"),
-            (None, "key-missing"),
-        ] {
-            assert_eq!(code(&keyed, given), expected, "{given:?}");
-        }
-        assert_eq!(code(&Clients::Anonymous(client()), Some("Bearer whatever")), "ok");
-    }
-}
+mod tests;

@@ -5,15 +5,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use tower::{Layer, Service};
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, QuotaFields};
-use crate::http::Body;
+use crate::http::{Body, Gathered, gather};
 use crate::policy::feedback::{self, Throttle};
 use crate::request::FetchRequest;
 use crate::store::flight::Wanted;
@@ -162,7 +159,7 @@ impl Drop for Spending<'_> {
 }
 
 /// Largest 429 body that is read for its message.
-const MAX_MESSAGE: u64 = 16 * 1024;
+const MAX_MESSAGE: usize = 16 * 1024;
 
 /// Reads what a 429 is about, and leaves the answer as it was.
 async fn heed(
@@ -171,14 +168,10 @@ async fn heed(
     tell: impl FnOnce(Throttle, Option<std::time::SystemTime>),
 ) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
-    let short = body.size_hint().upper().is_some_and(|most| most <= MAX_MESSAGE);
-    let (message, body) = if short {
-        let whole = body.collect().await.map(http_body_util::Collected::to_bytes);
-        let whole = whole.unwrap_or_default();
-        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
-        (whole.clone(), Body::from(whole))
-    } else {
-        (Bytes::new(), body)
+    let (message, body) = match gather(body, MAX_MESSAGE).await {
+        Ok(Gathered::Whole(message)) => (message.clone(), Body::from(message)),
+        Ok(Gathered::TooLarge(body)) => (Bytes::new(), body),
+        Err(broken_off) => (Bytes::new(), Body::broken(broken_off)),
     };
     let throttle = feedback::classify(&head.headers, &message);
     tell(throttle, feedback::retry_at(&head.headers, clock.wall()));
@@ -202,3 +195,6 @@ fn quota_fields(label: &Label, budget: &Budget) -> QuotaFields {
     }
     QuotaFields { policy: policy.join(", "), current: current.join(", ") }
 }
+
+#[cfg(test)]
+mod tests;

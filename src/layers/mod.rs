@@ -11,3 +11,5 @@ pub mod observe;
 pub mod render_errors;
 pub mod retry;
 pub mod route;
+#[cfg(test)]
+mod testing;

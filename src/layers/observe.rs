@@ -174,3 +174,6 @@ impl Drop for Testimony {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

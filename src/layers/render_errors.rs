@@ -1,13 +1,16 @@
 //! Turns an error, and a panic, into `application/problem+json` (RFC 9457). Above here there are
 //! only answers; here, and nowhere else, the operator hears of what went wrong.
 
+use std::any::Any;
 use std::convert::Infallible;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::CatchUnwind;
+use futures_util::future::{CatchUnwind, Either, Ready, ready};
 use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -52,17 +55,26 @@ where
 
     fn call(&mut self, request: EdgeRequest) -> Self::Future {
         let request_id = request.http.headers().get("x-request-id").cloned();
-        let answer = std::panic::AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        // Much happens in `call` itself: a hit is all done when it returns.
+        let called = catch_unwind(AssertUnwindSafe(|| self.inner.call(request)));
+        let answer = match called {
+            Ok(answer) => Either::Left(AssertUnwindSafe(answer).catch_unwind()),
+            Err(panic) => Either::Right(ready(Err(panic))),
+        };
         Rendered { answer, request_id }
     }
 }
 
+type Panic = Box<dyn Any + Send>;
+
 pin_project_lite::pin_project! {
     /// An answer, come what may.
-    #[derive(Debug)]
-    pub struct Rendered<F> {
+    pub struct Rendered<F>
+    where
+        F: Future,
+    {
         #[pin]
-        answer: CatchUnwind<std::panic::AssertUnwindSafe<F>>,
+        answer: Either<CatchUnwind<AssertUnwindSafe<F>>, Ready<Result<F::Output, Panic>>>,
         request_id: Option<HeaderValue>,
     }
 }
@@ -79,6 +91,12 @@ where
             let answer = answer.unwrap_or(Err(GatewayError::Internal));
             Ok(answer.unwrap_or_else(|error| render(&error, this.request_id.as_ref())))
         })
+    }
+}
+
+impl<F: Future> fmt::Debug for Rendered<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rendered").finish_non_exhaustive()
     }
 }
 
@@ -159,41 +177,4 @@ fn whole_seconds(wait: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use http_body_util::BodyExt as _;
-
-    use super::*;
-    use crate::policy::params::BadParameter;
-    use crate::store::limiter::{Reason, Refused};
-
-    async fn rendered(error: GatewayError) -> (Response<()>, serde_json::Value) {
-        let id = HeaderValue::from_static("abc");
-        let (head, body) = render(&error, Some(&id)).into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        (Response::from_parts(head, ()), serde_json::from_slice(&body).unwrap())
-    }
-
-    #[tokio::test]
-    async fn a_refusal_tells_when_to_come_back_in_whole_seconds() {
-        let refused = Refused { reason: Reason::Rate, retry_after: Duration::from_millis(1001) };
-        let (head, body) = rendered(GatewayError::Limited { refused, quota: Arc::default() }).await;
-        assert_eq!(
-            (head.status().as_u16(), &head.headers()["retry-after"]),
-            (429, &"2".parse().unwrap())
-        );
-        assert_eq!(head.headers()["weir-error"], "rate-second");
-        assert_eq!(body["type"], "urn:weir:problem:rate-second");
-        assert_eq!((&body["code"], &body["request_id"]), (&429.into(), &"abc".into()));
-        assert_eq!(body["message"], body["detail"]);
-    }
-
-    #[tokio::test]
-    async fn a_bad_parameter_is_named() {
-        let bad = BadParameter { name: "type".into(), why: "must be one of live, past".into() };
-        let (head, body) = rendered(bad.into()).await;
-        assert_eq!((head.status().as_u16(), &body["parameter"]), (400, &"type".into()));
-        assert_eq!(head.headers()["content-type"], "application/problem+json");
-    }
-}
+mod tests;

@@ -111,3 +111,6 @@ fn attempt(outcome: &Result<Response<Body>, GatewayError>) -> Attempt {
         Err(_) => Attempt::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,9 +155,17 @@ fn find(
                 whole_segments(table.spelling, &parameters)?;
                 return Ok((Arc::clone(route), parameters));
             }
-            Match::MethodNotAllowed { allow } => refusal = GatewayError::MethodNotAllowed { allow },
+            // Of several, the longest mount's.
+            Match::MethodNotAllowed { allow } => {
+                if matches!(refusal, GatewayError::UnknownEndpoint) {
+                    refusal = GatewayError::MethodNotAllowed { allow };
+                }
+            }
             Match::Unknown => {}
         }
     }
     Err(refusal)
 }
+
+#[cfg(test)]
+mod tests;

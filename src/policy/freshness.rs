@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
+
 use super::endpoint::{Lifetimes, WhenRule, WhenValue};
 use super::params::Canonical;
 
@@ -71,6 +73,12 @@ impl Times {
         let rule = fresh.saturating_add(stale_while_revalidate.max(stale_if_error));
         self.oldest_age.map_or(rule, |oldest| rule.min(oldest)).saturating_sub(self.initial_age)
     }
+}
+
+/// Whether a stale answer may stand in for one with this status (RFC 5861, section 4; and a 429,
+/// which says that the budget is gone).
+pub fn is_error(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
 }
 
 /// The figures for a request: those of the first `when` that matches its parameters.

@@ -82,12 +82,6 @@ impl Entry {
         self.status
     }
 
-    /// Whether a stale answer may stand in for it (RFC 5861, section 4; and a 429, which says that
-    /// the budget is gone).
-    pub fn is_error(&self) -> bool {
-        matches!(self.status.as_u16(), 429 | 500 | 502 | 503 | 504)
-    }
-
     /// When it was made and how long it lasts.
     pub fn times(&self) -> &Times {
         &self.times
@@ -104,7 +98,7 @@ impl Entry {
         }
         let age = HeaderValue::from(self.times.age(now).as_secs());
         answer.headers_mut().insert(header::AGE, age);
-        // RFC 9110, section 13.2.1: preconditions are for answers that would succeed.
+        // RFC 9110, section 13.2.1: a condition matters only to what would succeed without it.
         if self.status.is_success() && asks.matches(&self.etag) {
             // RFC 9110, section 15.4.5: no content, and no Content-Length that is not the 200's.
             *answer.status_mut() = StatusCode::NOT_MODIFIED;

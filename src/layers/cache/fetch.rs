@@ -1,14 +1,12 @@
 //! Asking the upstream: for one request, or in a flight for all that ask the same.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{HeaderName, Method, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{HeaderName, Method, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use parking_lot::Mutex;
 use tower::{Service, ServiceExt as _};
@@ -16,7 +14,7 @@ use tower::{Service, ServiceExt as _};
 use super::status::{Forward, Status};
 use super::{Answer, Bypass, State};
 use crate::error::GatewayError;
-use crate::http::{Body, BoxError};
+use crate::http::{Body, BoxError, Gathered, gather};
 use crate::policy::cache_key::CacheKey;
 use crate::policy::endpoint::{CacheRule, Lifetimes};
 use crate::policy::freshness::{self, Times};
@@ -32,11 +30,34 @@ use crate::world::Route;
 pub(super) enum Landed {
     /// With an answer that all may have.
     Shared(Arc<Catch>),
-    /// With an answer for one: too large to keep, or not to be shared. Whoever comes first takes
-    /// it, the others ask for themselves.
-    Private(Arc<Mutex<Option<Response<Body>>>>),
+    /// With an answer for one: too large to keep, or not to be shared. It is the leader's, whose
+    /// fields were sent; the others ask for themselves.
+    Private {
+        /// The answer's.
+        status: StatusCode,
+        /// Until the leader takes it.
+        answer: Arc<Mutex<Option<Response<Body>>>>,
+    },
     /// With none.
     Failed(GatewayError),
+}
+
+impl Landed {
+    fn private(answer: Response<Body>) -> Self {
+        let status = answer.status();
+        Self::Private { status, answer: Arc::new(Mutex::new(Some(answer))) }
+    }
+
+    /// Why a stale answer may stand in for this one, in a word.
+    pub(super) fn failure(&self) -> Option<&'static str> {
+        let status = match self {
+            Self::Failed(error) if error.is_quota() => return Some("quota"),
+            Self::Failed(error) => return Some(error.row().code),
+            Self::Shared(catch) => catch.entry.status(),
+            Self::Private { status, .. } => *status,
+        };
+        freshness::is_error(status).then_some("upstream-error")
+    }
 }
 
 /// An answer that all may have.
@@ -122,8 +143,8 @@ pub(super) fn question(request: &RoutedRequest) -> FetchRequest {
     match request.route.endpoint.cache {
         CacheRule::Respect => {
             headers.clone_from(&request.headers);
-            // The flight has no body, whatever the request had; and the stored answer is whole,
-            // unconditional and uncoded.
+            // The stored answer is whole, unconditional and uncoded, and the question has no
+            // content: a length that says otherwise would swallow the connection's next request.
             for name in [
                 header::CONTENT_LENGTH,
                 header::CONTENT_TYPE,
@@ -191,14 +212,13 @@ impl State {
     ) -> Landed {
         let keep = self.keep(&key, route, &answer);
         if let Keep::Private = keep {
-            return Landed::Private(Arc::new(Mutex::new(Some(answer))));
+            return Landed::private(answer);
         }
         let (mut head, body) = answer.into_parts();
         let body = match gather(body, self.max_entry_bytes).await {
             Ok(Gathered::Whole(body)) => body,
             Ok(Gathered::TooLarge(body)) => {
-                let answer = Response::from_parts(head, Body::stream(body));
-                return Landed::Private(Arc::new(Mutex::new(Some(answer))));
+                return Landed::private(Response::from_parts(head, body));
             }
             Err(error) => return Landed::Failed(broken_off(&error)),
         };
@@ -224,7 +244,7 @@ impl State {
     fn keep(&self, key: &CacheKey, route: &Route, answer: &Response<Body>) -> Keep {
         match &route.endpoint.cache {
             CacheRule::Off => Keep::Private,
-            CacheRule::Override { lifetimes, .. } if answer.status() == http::StatusCode::OK => {
+            CacheRule::Override { lifetimes, .. } if answer.status() == StatusCode::OK => {
                 let when = &route.endpoint.when;
                 let lifetimes = freshness::lifetimes(*lifetimes, when, key.parameters());
                 Keep::Store { lifetimes, initial_age: std::time::Duration::ZERO }
@@ -257,62 +277,5 @@ fn broken_off(error: &BoxError) -> GatewayError {
     match error.downcast_ref::<UpstreamError>() {
         Some(error) => GatewayError::Upstream(error.clone()),
         None => GatewayError::FlightLost,
-    }
-}
-
-enum Gathered {
-    Whole(Bytes),
-    TooLarge(Continued),
-}
-
-/// Reads a body into memory, unless it turns out larger than the limit.
-async fn gather(mut body: Body, limit: usize) -> Result<Gathered, BoxError> {
-    if body.size_hint().lower() > limit as u64 {
-        return Ok(Gathered::TooLarge(Continued { begun: Bytes::new(), rest: body }));
-    }
-    let mut begun = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        begun.extend_from_slice(&data);
-        if begun.len() > limit {
-            return Ok(Gathered::TooLarge(Continued { begun: begun.freeze(), rest: body }));
-        }
-    }
-    Ok(Gathered::Whole(begun.freeze()))
-}
-
-/// A body whose beginning has been read already.
-struct Continued {
-    begun: Bytes,
-    rest: Body,
-}
-
-impl http_body::Body for Continued {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.begun.is_empty() {
-            return Pin::new(&mut self.rest).poll_frame(cx);
-        }
-        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.begun)))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.begun.is_empty() && self.rest.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let begun = self.begun.len() as u64;
-        let rest = self.rest.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower() + begun);
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper + begun);
-        }
-        hint
     }
 }

@@ -1,0 +1,315 @@
+//! What the tests of the layers share: one upstream, one client, and a service that stands for
+//! everything below a layer.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Response};
+use tower::Layer as _;
+use tower::retry::budget::TpsBudget;
+
+use super::cache::{CacheLayer, Caching};
+use crate::clock::Clock;
+use crate::error::GatewayError;
+use crate::http::Body;
+use crate::metrics::{Face, Metrics};
+use crate::policy::cache_key::CacheKey;
+use crate::policy::credential::{AuthScheme, CredentialId};
+use crate::policy::endpoint::{
+    CacheRule, Endpoint, EndpointId, KeyRule, Lifetimes, Methods, PageTokenRule, Priority,
+    Spelling, UpstreamId, Weight,
+};
+use crate::policy::fair_queue::Share;
+use crate::policy::params::Canonical;
+use crate::policy::quota::{LabelId, LabelSpec, PoolId, PoolSpec, WindowSpec};
+use crate::policy::route::RouteTable;
+use crate::request::{EdgeRequest, FetchRequest, Record, RoutedRequest};
+use crate::store::cache::EntryCache;
+use crate::store::credential::{Credential, TokenClient};
+use crate::store::limiter::Limiter;
+use crate::upstream::{Options, UpstreamClient};
+use crate::world::{Client, Clients, Label, Route, Site, Table, Upstream, World};
+
+mod fake;
+pub(super) use fake::{Fake, answer, code, field, send, settle, start, text};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+pub(super) type Answer = Result<Response<Body>, GatewayError>;
+
+/// What a [`Rig`] is made from.
+pub(super) struct Setup {
+    pub(super) base_url: String,
+    pub(super) cache: CacheRule,
+    pub(super) page_token: Option<PageTokenRule>,
+    pub(super) label: Option<LabelSpec>,
+    pub(super) per_day: u32,
+    pub(super) auth: AuthScheme,
+    pub(super) tokens: TokenClient,
+    pub(super) max_retries: u32,
+    pub(super) retry_budget: TpsBudget,
+    pub(super) quota: Option<(u32, u32)>,
+}
+
+pub(super) fn seconds(fresh: u64, swr: u64, sie: u64) -> CacheRule {
+    CacheRule::Override {
+        lifetimes: Lifetimes {
+            fresh: Duration::from_secs(fresh),
+            stale_while_revalidate: Duration::from_secs(swr),
+            stale_if_error: Duration::from_secs(sie),
+        },
+        vary_by_client: false,
+    }
+}
+
+/// So many a second, in any sliding one, and nobody waits longer than `max_wait`.
+pub(super) fn label(per_second: u32, max_wait: Duration) -> LabelSpec {
+    let limit = NonZeroU32::new(per_second).unwrap();
+    LabelSpec {
+        id: LabelId::new("heavy"),
+        windows: vec![WindowSpec { limit, per: SECOND }],
+        burst: limit,
+        pool: Some(PoolId::new("daily")),
+        max_wait,
+        max_queue: 100,
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            base_url: "http://upstream.test/v2".to_owned(),
+            cache: seconds(10, 30, 600),
+            page_token: None,
+            label: Some(label(10, 5 * SECOND)),
+            per_day: 1000,
+            auth: AuthScheme::None,
+            tokens: Arc::new(|_| Box::pin(async { Err("refused") })),
+            max_retries: 1,
+            retry_budget: TpsBudget::new(10 * SECOND, 1, 0.2),
+            quota: None,
+        }
+    }
+}
+
+/// An endpoint `GET /things/{id}` of one upstream, and one client.
+pub(super) struct Rig {
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) route: Arc<Route>,
+    pub(super) client: Arc<Client>,
+}
+
+impl Rig {
+    pub(super) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut Setup)) -> Self {
+        let mut setup = Setup::default();
+        change(&mut setup);
+        let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * 20_000 + 43_200);
+        let clock = Clock::starting_at(noon);
+        let metrics = Arc::new(Metrics::new());
+        let endpoint = Endpoint {
+            label: setup.label.as_ref().map(|label| label.id.clone()),
+            cache: setup.cache.clone(),
+            page_token: setup.page_token.clone(),
+            ..endpoint("things", Methods::Listed(vec![Method::GET]), "/things/{id}")
+        };
+        let share = Share { client: 0, weight: Weight::MIN, priority: Priority::Normal };
+        let positive = |n| NonZeroU32::new(n).unwrap();
+        let quota = setup.quota.map(|(rate, burst)| (positive(rate), positive(burst)));
+        let client = Arc::new(Client::new("console".into(), share, quota, &clock));
+        let upstream = upstream("zoom", setup, &metrics, &clock);
+        let route = route(&upstream, endpoint, &metrics);
+        Self { clock, metrics, route, client }
+    }
+
+    pub(super) fn upstream(&self) -> &Upstream {
+        &self.route.upstream
+    }
+
+    /// What is left of the second and of the day.
+    pub(super) fn left(&self) -> (usize, u32) {
+        let label = self.route.label.as_ref().unwrap();
+        let budget = self.upstream().limiter.budget(label.index);
+        (budget.window.unwrap().2, budget.pool.unwrap().2)
+    }
+
+    /// Reads one series; 0 if it has not appeared.
+    pub(super) fn counted(&self, series: &str) -> u64 {
+        let text = self.metrics.encode(Face::Text);
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
+    pub(super) fn spent(&self) -> u64 {
+        self.tokens("spent")
+    }
+
+    pub(super) fn saved(&self) -> u64 {
+        self.tokens("saved")
+    }
+
+    fn tokens(&self, what: &str) -> u64 {
+        self.counted(&format!(
+            "weir_limit_{what}_total{{upstream=\"zoom\",label=\"heavy\",client=\"console\"}}"
+        ))
+    }
+
+    pub(super) fn ask(&self, method: Method, id: &str) -> RoutedRequest {
+        let path = vec![("id".to_owned(), id.to_owned())];
+        let key = CacheKey::new(
+            self.upstream().id.clone(),
+            self.upstream().credential.id().clone(),
+            self.route.endpoint.id.clone(),
+            None,
+            Canonical { path, query: Vec::new() },
+        );
+        RoutedRequest {
+            method,
+            route: Arc::clone(&self.route),
+            client: Arc::clone(&self.client),
+            key: Arc::new(key),
+            headers: HeaderMap::new(),
+            body: Body::Empty,
+            max_body_bytes: 16,
+            max_flights: 100,
+            deadline: self.clock.now() + 30 * SECOND,
+            record: Arc::default(),
+        }
+    }
+
+    pub(super) fn get(&self) -> RoutedRequest {
+        self.ask(Method::GET, "a")
+    }
+
+    pub(super) fn fetch(&self, method: Method) -> FetchRequest {
+        FetchRequest {
+            method,
+            route: Arc::clone(&self.route),
+            client: Arc::clone(&self.client),
+            target: "/things/a".into(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            deadline: self.clock.now() + 30 * SECOND,
+            departure: None,
+            wanted: None,
+            record: Arc::default(),
+        }
+    }
+
+    /// A cache that holds bodies of up to 64 bytes.
+    pub(super) fn cached<S>(&self, inner: S) -> Caching<S> {
+        let entries = EntryCache::new(1 << 20, Box::new(|_| {}));
+        CacheLayer::new(entries, self.clock.clone(), 64).layer(inner)
+    }
+
+    /// A world in which this endpoint is all there is, at the root.
+    pub(super) fn world(&self) -> World {
+        let site = site("", vec![Arc::clone(&self.route)]);
+        self.world_of(vec![site], Clients::Anonymous(Arc::clone(&self.client)))
+    }
+
+    pub(super) fn world_of(&self, sites: Vec<Site>, clients: Clients) -> World {
+        World {
+            clients,
+            sites,
+            unrouted: self.metrics.endpoint("none", "none", &["console".into(), "unknown".into()]),
+            unknown_client: 1,
+            digest: String::new(),
+            request_timeout: 30 * SECOND,
+            max_body_bytes: 16,
+            max_in_flight: 2,
+        }
+    }
+
+    pub(super) fn edge(&self, world: World, http: http::Request<Body>) -> EdgeRequest {
+        EdgeRequest {
+            http,
+            world: Arc::new(world),
+            record: Arc::new(Record::default()),
+            deadline: self.clock.now() + 30 * SECOND,
+        }
+    }
+}
+
+pub(super) fn endpoint(id: &str, methods: Methods, path: &str) -> Endpoint {
+    Endpoint {
+        id: EndpointId::new(id),
+        methods,
+        path: path.to_owned(),
+        label: None,
+        parameters: Vec::new(),
+        key: KeyRule::Every,
+        cache: CacheRule::Off,
+        when: Vec::new(),
+        page_token: None,
+    }
+}
+
+pub(super) fn upstream(
+    name: &str,
+    setup: Setup,
+    metrics: &Metrics,
+    clock: &Clock,
+) -> Arc<Upstream> {
+    let pool = PoolSpec {
+        id: PoolId::new("daily"),
+        per_day: NonZeroU32::new(setup.per_day).unwrap(),
+        resets_at: Duration::ZERO,
+    };
+    let specs: Vec<LabelSpec> = setup.label.into_iter().collect();
+    let limiter = Limiter::new(&specs, &[pool], clock.clone());
+    let label = |spec: LabelSpec| Label {
+        index: limiter.label(&spec.id).unwrap(),
+        metrics: metrics.label(name, spec.id.as_str(), &["console".into()]),
+        spec,
+    };
+    let labels = specs.into_iter().map(label).map(Arc::new).collect();
+    let options = Options {
+        connect_timeout: 5 * SECOND,
+        first_byte_timeout: 10 * SECOND,
+        total_timeout: 30 * SECOND,
+        idle_timeout: 60 * SECOND,
+        http2_prior_knowledge: false,
+    };
+    let id = CredentialId::new("account");
+    Arc::new(Upstream {
+        id: UpstreamId::new(name),
+        base_url: setup.base_url,
+        authorized: !matches!(setup.auth, AuthScheme::None),
+        credential: Credential::new(id, setup.auth, clock.clone(), setup.tokens),
+        limiter,
+        labels,
+        options,
+        client: UpstreamClient::new(options).unwrap(),
+        max_retries: setup.max_retries,
+        retry_budget: setup.retry_budget,
+        retries: metrics.retries(name),
+    })
+}
+
+pub(super) fn route(upstream: &Arc<Upstream>, endpoint: Endpoint, metrics: &Metrics) -> Arc<Route> {
+    let label = endpoint.label.as_ref();
+    Arc::new(Route {
+        spelling: Spelling::Plain,
+        label: label.and_then(|id| upstream.labels.iter().find(|l| l.spec.id == *id)).cloned(),
+        metrics: metrics.endpoint(upstream.id.as_str(), endpoint.id.as_str(), &["console".into()]),
+        upstream: Arc::clone(upstream),
+        endpoint,
+    })
+}
+
+pub(super) fn site(mount: &str, routes: Vec<Arc<Route>>) -> Site {
+    let endpoints: Vec<Endpoint> = routes.iter().map(|route| route.endpoint.clone()).collect();
+    let table = Table {
+        spelling: Spelling::Plain,
+        routes: RouteTable::new(&endpoints).unwrap(),
+        endpoints: routes,
+    };
+    Site { mount: mount.to_owned(), table: Arc::new(table) }
+}
