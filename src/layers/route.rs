@@ -14,7 +14,7 @@ use crate::policy::cache_key::CacheKey;
 use crate::policy::endpoint::CacheRule;
 use crate::policy::params::Canonical;
 use crate::policy::route::Route as Match;
-use crate::policy::spelling::is_dot_segment;
+use crate::policy::spelling::{has_broken_escape, has_dot_segment};
 use crate::request::{IdentifiedRequest, RoutedRequest};
 use crate::world::{Route, World};
 
@@ -105,7 +105,10 @@ fn find(
     if !path.starts_with('/') {
         return Err(GatewayError::BadPath("the path has to begin with a slash"));
     }
-    if path.split('/').any(is_dot_segment) {
+    if has_broken_escape(path) {
+        return Err(GatewayError::BadPath("a percent sign begins an escape of two hex digits"));
+    }
+    if has_dot_segment(path) {
         return Err(GatewayError::BadPath(DOT_SEGMENT));
     }
     let mut refusal = GatewayError::UnknownEndpoint;
@@ -117,7 +120,7 @@ fn find(
         let table = &site.table;
         let below = table.spelling.canonical(below);
         // Again, because the canonical spelling may have laid some bare.
-        if below.split('/').any(is_dot_segment) {
+        if has_dot_segment(&below) {
             return Err(GatewayError::BadPath(DOT_SEGMENT));
         }
         match table.routes.find(&head.method, &below) {
