@@ -8,5 +8,12 @@
     reason = "helpers of tests are tests"
 )]
 
+mod admin;
+mod auth;
+mod cli;
+mod clients;
+mod generic;
+mod limiter;
 mod promises;
+mod reload;
 mod support;

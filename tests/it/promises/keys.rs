@@ -221,3 +221,15 @@ cache = { mode = "override", fresh = "10s", vary_by_client = true }
     }
     assert_eq!(gateway.heavy().arrived, 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_one_answers_own_is_not_replayed() {
+    let gateway = TestGateway::start().await;
+    let target = users(&gateway.sandbox.biggest_session_id(), "");
+    gateway.get(&target).await;
+    let hit = gateway.get(&target).await;
+    assert!(hit.is_hit());
+    let names: Vec<_> = hit.headers.keys().map(http::HeaderName::as_str).collect();
+    assert!(!names.contains(&"set-cookie"), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("ratelimit")), "{names:?}");
+}
