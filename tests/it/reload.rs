@@ -35,7 +35,7 @@ async fn a_reload_takes_effect_and_keeps_cache_budget_and_connections() {
     let at = serve_sandbox(&sandbox).await;
     let config = |tables: &str, zoom: &str| {
         let (tables, zoom) = (tables.to_owned(), zoom.to_owned());
-        Setup { tables, zoom, ..Setup::default() }.config(at)
+        Setup { zoom, tables, ..Setup::default() }.config(at)
     };
     let good = config(FIRST, "");
     let mut child = Child::serve(&good).await;

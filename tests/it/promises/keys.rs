@@ -11,8 +11,8 @@ use crate::support::{Client, Setup, TestGateway, Upstream, clock};
 fn spellings(id: &str) -> Vec<String> {
     let once = encode(id);
     let twice = encode(&once);
-    let lower = id.replace('/', "%2f").replace('+', "%2b").replace('=', "%3d");
-    vec![id.to_owned(), once, twice.clone(), lower, twice.replace("%25", "%25")]
+    let lower = |text: &str| text.replace("2F", "2f").replace("2B", "2b").replace("3D", "3d");
+    vec![id.to_owned(), lower(&once), once, lower(&twice), encode(&twice), twice]
 }
 
 fn encode(text: &str) -> String {
