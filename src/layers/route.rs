@@ -14,7 +14,7 @@ use crate::policy::cache_key::CacheKey;
 use crate::policy::endpoint::{CacheRule, Spelling};
 use crate::policy::params::{BadParameter, Canonical};
 use crate::policy::route::Route as Match;
-use crate::policy::spelling::{could_split, is_dot_segment};
+use crate::policy::spelling::{could_split, has_broken_escape, has_dot_segment};
 use crate::request::{IdentifiedRequest, RoutedRequest};
 use crate::world::{Route, World};
 
@@ -95,10 +95,8 @@ const MAX_PATH: usize = 8192;
 /// The Zoom API decodes a path before it matches it, so that an encoded slash in an id makes it
 /// another endpoint's, with another label. Only session ids may hold one: they go encoded twice.
 fn whole_segments(spelling: Spelling, parameters: &Canonical) -> Result<(), BadParameter> {
-    let split = |(_, value): &&(String, String)| {
-        value.split(['/', '\\']).any(is_dot_segment)
-            || (spelling == Spelling::ZoomSessionId && could_split(value))
-    };
+    let split =
+        |(_, value): &&(String, String)| spelling == Spelling::ZoomSessionId && could_split(value);
     match parameters.path.iter().find(split) {
         Some((name, _)) => Err(BadParameter {
             name: name.clone(),
@@ -123,7 +121,10 @@ fn find(
     if !path.starts_with('/') {
         return Err(GatewayError::BadPath("the path has to begin with a slash"));
     }
-    if path.split('/').any(is_dot_segment) {
+    if has_broken_escape(path) {
+        return Err(GatewayError::BadPath("a percent sign begins an escape of two hex digits"));
+    }
+    if has_dot_segment(path) {
         return Err(GatewayError::BadPath(DOT_SEGMENT));
     }
     // RFC 9110, section 9.3.8: a TRACE's answer repeats the request, and that holds our credential
@@ -141,7 +142,7 @@ fn find(
         let table = &site.table;
         let below = table.spelling.canonical(below);
         // Again, because the canonical spelling may have laid some bare.
-        if below.split('/').any(is_dot_segment) {
+        if has_dot_segment(&below) {
             return Err(GatewayError::BadPath(DOT_SEGMENT));
         }
         if table.routes.is_ambiguous(&head.method, &below) {

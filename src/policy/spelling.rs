@@ -108,6 +108,21 @@ pub fn is_dot_segment(segment: &str) -> bool {
     matches!(segment.to_ascii_lowercase().as_str(), "." | ".." | "%2e" | "%2e%2e" | ".%2e" | "%2e.")
 }
 
+/// Whether a server that decodes more often than once, or slashes before it resolves, would find a
+/// dot segment in this path.
+pub fn has_dot_segment(path: &str) -> bool {
+    let mut text = path.to_ascii_lowercase();
+    while text.contains("%25") {
+        text = text.replace("%25", "%");
+    }
+    text.replace("%2f", "/").replace("%5c", "/").split('/').any(is_dot_segment)
+}
+
+/// Whether a percent sign begins no escape (RFC 3986, section 2.1).
+pub fn has_broken_escape(path: &str) -> bool {
+    path.match_indices('%').any(|(at, _)| !path.get(at..).is_some_and(begins_with_escape))
+}
+
 /// Undoes the encoding of a whole path: `/%252Fvideosdk%252F...` becomes `/videosdk/...`.
 ///
 /// Each layer is taken off once and no more, so an id that was encoded before stays encoded.

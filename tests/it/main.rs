@@ -5,10 +5,18 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "helpers of tests are tests"
 )]
 
+mod admin;
 mod architecture;
+mod auth;
+mod cli;
+mod clients;
+mod generic;
+mod limiter;
 mod promises;
 mod readme;
+mod reload;
 mod support;

@@ -161,7 +161,7 @@ async fn a_body_that_is_too_large_or_broken_or_late_reaches_nobody() {
     for (body, expected) in [
         (Body::from("seventeen bytes.."), "body-too-large"),
         (Body::stream(http_body_util::StreamBody::new(broken)), "bad-body"),
-        (Body::stream(http_body_util::StreamBody::new(late)), "deadline"),
+        (Body::stream(http_body_util::StreamBody::new(late)), "body-timeout"),
     ] {
         let mut request = rig.ask(Method::POST, "a");
         request.body = body;

@@ -124,10 +124,11 @@ async fn dot_segments_are_refused_however_they_are_spelt() {
         "/..",
         "/a/b/x/..",
         "/a/../users",
+        "/a/b/x/%252e%252e",
     ] {
         assert_eq!(led(&rig, Method::GET, path).await, "400 bad-path", "{path}");
     }
-    for path in ["/files/...", "/files/..x", "/files/x..", "/a/b/x/%252e%252e"] {
+    for path in ["/files/...", "/files/..x", "/files/x.."] {
         assert!(led(&rig, Method::GET, path).await.starts_with("GET "), "{path}");
     }
     let long = format!("/files/{}", "x".repeat(MAX_PATH));

@@ -233,6 +233,26 @@ proptest! {
 }
 
 #[test]
+fn a_dot_segment_is_found_however_it_is_hidden() {
+    for path in ["/a/../b", "/a/%2e%2E/b", "/a/%252e%25252e/b", "/a/..%2fb", "/a%2F..%5Cb", "/."] {
+        assert!(has_dot_segment(path), "{path}");
+    }
+    for path in ["/a/b", "/a/...", "/a..b/%2e%2e%2e", "/a%2fb", "/.well-known/x", "/a.%2fb"] {
+        assert!(!has_dot_segment(path), "{path}");
+    }
+}
+
+#[test]
+fn a_percent_sign_that_begins_no_escape_is_found() {
+    for path in ["/a%", "/a%2", "/a%zz/b", "/%%20", "/a%2\u{e9}"] {
+        assert!(has_broken_escape(path), "{path}");
+    }
+    for path in ["/", "/a%20b", "/%252Fa%2f", "/%25"] {
+        assert!(!has_broken_escape(path), "{path}");
+    }
+}
+
+#[test]
 fn plain_paths_are_normalised_and_no_further() {
     for (path, expected) in [
         ("/a/b", "/a/b"),

@@ -111,6 +111,6 @@ async fn a_stop_ends_by_its_deadline() {
     raw.get(&users(&sandbox.biggest_session_id(), "")).await;
     until("it is asked", async || (sandbox.counters().total == 1).then_some(())).await;
     child.signal("TERM").await;
-    assert_eq!(child.ended().await, Some(0));
+    assert_eq!(child.ended().await, Some(1), "somebody was not answered");
     assert!(child.said().contains("cut off"), "{}", child.said());
 }

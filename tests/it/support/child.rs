@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{self, Command};
+use tokio::task::JoinHandle;
 
 use super::{PATIENCE, until};
 
@@ -32,8 +33,8 @@ pub(crate) async fn run(arguments: &[&str]) -> Output {
 #[derive(Debug)]
 pub(crate) struct Child {
     process: process::Child,
-    stdout: Arc<Mutex<Vec<u8>>>,
-    stderr: Arc<Mutex<Vec<u8>>>,
+    stdout: Pipe,
+    stderr: Pipe,
     /// Its configuration file.
     pub(crate) file: PathBuf,
     pub(crate) public: std::net::SocketAddr,
@@ -52,10 +53,10 @@ impl Child {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let stdout = collect(process.stdout.take().unwrap());
-        let stderr = collect(process.stderr.take().unwrap());
+        let stdout = Pipe::read(process.stdout.take().unwrap());
+        let stderr = Pipe::read(process.stderr.take().unwrap());
         let ready = until("it says where it listens", async || {
-            lines(&stderr).into_iter().find(|line| line["listen"].is_string())
+            stderr.lines().into_iter().find(|line| line["listen"].is_string())
         });
         let ready = ready.await;
         let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
@@ -70,37 +71,52 @@ impl Child {
         assert!(sent.await.unwrap().success());
     }
 
-    /// Waits for its end; the exit code.
+    /// Waits for its end and its last words; the exit code.
     pub(crate) async fn ended(&mut self) -> Option<i32> {
-        let ended = tokio::time::timeout(PATIENCE, self.process.wait());
-        ended.await.expect("it ends").unwrap().code()
+        let ended = async {
+            let status = self.process.wait().await.unwrap();
+            for pipe in [&mut self.stdout, &mut self.stderr] {
+                (&mut pipe.reader).await.unwrap();
+            }
+            status.code()
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("it ends")
     }
 
     /// Everything it wrote to stdout and stderr so far.
     pub(crate) fn said(&self) -> String {
-        let text =
-            |said: &Mutex<Vec<u8>>| String::from_utf8_lossy(&said.lock().unwrap()).into_owned();
-        text(&self.stdout) + &text(&self.stderr)
+        self.stdout.text() + &self.stderr.text()
     }
 }
 
-/// The lines that are JSON objects.
-fn lines(said: &Mutex<Vec<u8>>) -> Vec<Value> {
-    let said = said.lock().unwrap();
-    let lines = said.split(|byte| *byte == b'\n');
-    lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+/// One of its outputs, read as it comes.
+#[derive(Debug)]
+struct Pipe {
+    said: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
 }
 
-fn collect(mut pipe: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<Vec<u8>>> {
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let into = Arc::clone(&said);
-    tokio::spawn(async move {
-        let mut chunk = [0; 64 * 1024];
-        while let Ok(read @ 1..) = pipe.read(&mut chunk).await {
-            into.lock().unwrap().extend_from_slice(&chunk[..read]);
-        }
-    });
-    said
+impl Pipe {
+    fn read(mut pipe: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> Self {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let into = Arc::clone(&said);
+        let reader = tokio::spawn(async move {
+            let mut chunk = vec![0; 64 * 1024];
+            while let Ok(read @ 1..) = pipe.read(&mut chunk).await {
+                into.lock().unwrap().extend_from_slice(&chunk[..read]);
+            }
+        });
+        Self { said, reader }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+    }
+
+    /// The lines that are JSON objects.
+    fn lines(&self) -> Vec<Value> {
+        self.text().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
 }
 
 /// A file in a directory of its own.

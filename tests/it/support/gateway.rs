@@ -85,7 +85,7 @@ base_url = "http://SANDBOX/v2"
         let sandbox = Sandbox::new(self.account.clone(), sandbox_clock);
         let sandbox_at = serve_sandbox(&sandbox).await;
         let running = start(&self.config(sandbox_at), self.clock).await;
-        TestGateway { running, sandbox, sandbox_at }
+        TestGateway { running, sandbox }
     }
 }
 
@@ -153,7 +153,6 @@ impl Running {
 pub(crate) struct TestGateway {
     running: Running,
     pub(crate) sandbox: Sandbox,
-    pub(crate) sandbox_at: SocketAddr,
 }
 
 impl std::ops::Deref for TestGateway {

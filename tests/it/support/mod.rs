@@ -16,7 +16,7 @@ pub(crate) use child::Child;
 pub(crate) use client::{Answer, Client};
 pub(crate) use gateway::{Setup, TestGateway};
 pub(crate) use metrics::Metrics;
-pub(crate) use upstream::{Received, Upstream};
+pub(crate) use upstream::Upstream;
 
 /// Longest anything is waited for. Only a failing test gets there.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
