@@ -24,8 +24,7 @@ pub(super) struct Label {
     pub(super) pool: Option<usize>,
     pub(super) closed_until: Option<Instant>,
     pub(super) queue: FairQueue<oneshot::Sender<Taken>>,
-    /// How long the upstream takes to answer when nothing is in the way.
-    usual_latency: Option<Duration>,
+    latency: Latency,
 }
 
 /// A token that has been taken in every window.
@@ -44,6 +43,42 @@ pub(super) struct Now {
     pub(super) wall: SystemTime,
 }
 
+/// How long the upstream takes to answer when nothing is in the way.
+#[derive(Debug, Default)]
+struct Latency {
+    least: Duration,
+    answers: u32,
+}
+
+/// Before so many answers nothing is known: all of them may have been late, as on a cold start.
+const WARM_UP: u32 = 50;
+
+/// How late requests may arrive without their answers telling, because all of them were. It costs
+/// a twentieth of a second's figure where the upstream takes longer than that to answer, and next
+/// to nothing where it does not.
+const DOUBT: Duration = Duration::from_millis(50);
+
+impl Latency {
+    /// How long after it left a request may have arrived.
+    fn lateness(&self, took: Duration) -> Duration {
+        if self.answers < WARM_UP {
+            return took;
+        }
+        took.saturating_sub(self.least).max(DOUBT).min(took)
+    }
+
+    /// The fastest answers show the upstream's own time. It drifts up slowly, should the upstream
+    /// slow down for good.
+    fn seen(&mut self, took: Duration) {
+        self.least = if self.answers == 0 || took < self.least {
+            took
+        } else {
+            self.least + (took - self.least) / 64
+        };
+        self.answers = self.answers.saturating_add(1);
+    }
+}
+
 impl State {
     /// Untouched.
     pub(super) fn new(labels: &[LabelSpec], pools: &[PoolSpec], now: Now) -> Self {
@@ -53,7 +88,7 @@ impl State {
             pool: spec.pool.as_ref().and_then(|id| pools.iter().position(|pool| pool.id == *id)),
             closed_until: None,
             queue: FairQueue::default(),
-            usual_latency: None,
+            latency: Latency::default(),
             spec: spec.clone(),
         };
         Self {
@@ -122,19 +157,16 @@ impl State {
     }
 
     /// A request has been answered. It arrived between leaving and now: later than others by as
-    /// much as its answer came later than theirs.
+    /// much as its answer came later than theirs, and by [`DOUBT`] where they may have been late
+    /// themselves.
     pub(super) fn answered(&mut self, index: LabelIndex, taken: &mut Taken, now: Instant) {
         self.left(index, taken, now);
         let (Some(left), Some(label)) = (taken.left, self.labels.get_mut(index.0)) else { return };
         let took = now.saturating_duration_since(left);
-        let usual = label.usual_latency.get_or_insert(Duration::ZERO);
-        let arrived = left + took.saturating_sub(*usual);
+        let arrived = left + label.latency.lateness(took);
         label.windows.iter_mut().for_each(|window| window.restamp(left, arrived));
         taken.left = Some(arrived);
-        // The fastest answers show what is the upstream's own time. It drifts up slowly, should
-        // the upstream slow down for good.
-        *usual =
-            if took < *usual || usual.is_zero() { took } else { *usual + (took - *usual) / 64 };
+        label.latency.seen(took);
     }
 
     /// Gives a token back in every window; the labels that may have waited for it.
