@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName};
@@ -103,6 +104,11 @@ impl http_body::Body for Body {
             Self::Stream(body) => body.size_hint(),
         }
     }
+}
+
+/// A `Retry-After` in seconds. Rounded up: whoever waits as long as told finds the door open.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// Removes the fields that concern one connection only.

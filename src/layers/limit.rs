@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use tower::{Layer, Service};
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, QuotaFields};
-use crate::http::{Body, Gathered, gather};
+use crate::http::{Body, Gathered, gather, whole_seconds};
 use crate::policy::feedback::{self, Throttle};
 use crate::request::FetchRequest;
 use crate::store::flight::Wanted;
@@ -105,7 +107,7 @@ where
             let mut answer = if answer.status() == StatusCode::TOO_MANY_REQUESTS {
                 let answer = heed(answer, &clock, |throttle, until| {
                     label.metrics.throttled(throttle.as_str());
-                    limiter.throttled(label.index, throttle, until);
+                    limiter.throttled(label.index, throttle, until)
                 });
                 answer.await
             } else {
@@ -161,11 +163,13 @@ impl Drop for Spending<'_> {
 /// Largest 429 body that is read for its message.
 const MAX_MESSAGE: usize = 16 * 1024;
 
-/// Reads what a 429 is about, and leaves the answer as it was.
+/// Reads what a 429 is about, and leaves the answer as it was but for `Retry-After`: Zoom's is
+/// missing or an ISO instant, which the field's readers do not understand (RFC 9110, section
+/// 10.2.3).
 async fn heed(
     answer: Response<Body>,
     clock: &Clock,
-    tell: impl FnOnce(Throttle, Option<std::time::SystemTime>),
+    tell: impl FnOnce(Throttle, Option<SystemTime>) -> Option<Duration>,
 ) -> Response<Body> {
     let (mut head, body) = answer.into_parts();
     let (message, body) = match gather(body, MAX_MESSAGE).await {
@@ -174,7 +178,10 @@ async fn heed(
         Err(broken_off) => (Bytes::new(), Body::broken(broken_off)),
     };
     let throttle = feedback::classify(&head.headers, &message);
-    tell(throttle, feedback::retry_at(&head.headers, clock.wall()));
+    let wait = tell(throttle, feedback::retry_at(&head.headers, clock.wall()));
+    if let Some(wait) = wait {
+        head.headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    }
     head.extensions.insert(throttle);
     Response::from_parts(head, body)
 }

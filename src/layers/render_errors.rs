@@ -7,7 +7,6 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{CatchUnwind, Either, Ready, ready};
@@ -19,7 +18,7 @@ use serde::Serialize;
 use tower::{Layer, Service};
 
 use crate::error::{GatewayError, Level};
-use crate::http::Body;
+use crate::http::{Body, whole_seconds};
 use crate::request::EdgeRequest;
 
 /// See the module.
@@ -169,11 +168,6 @@ fn put(headers: &mut http::HeaderMap, name: HeaderName, text: &str) {
     {
         headers.insert(name, value);
     }
-}
-
-/// Rounded up: whoever waits as long as told finds the door open.
-fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 #[cfg(test)]

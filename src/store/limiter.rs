@@ -149,30 +149,36 @@ impl Limiter {
         }
     }
 
-    /// The upstream has refused a request of this label: hold the label or its pool back.
-    pub fn throttled(&self, label: LabelIndex, throttle: Throttle, until: Option<SystemTime>) {
+    /// The upstream has refused a request of this label: hold the label or its pool back. Says for
+    /// how long the client had better wait.
+    pub fn throttled(
+        &self,
+        label: LabelIndex,
+        throttle: Throttle,
+        until: Option<SystemTime>,
+    ) -> Option<Duration> {
         let now = self.shared.now();
+        let said = until.and_then(|at| at.duration_since(now.wall).ok());
         let mut state = self.shared.state.lock();
         let State { labels, pools, .. } = &mut *state;
-        let Some(found) = labels.get_mut(label.0) else { return };
+        let found = labels.get_mut(label.0)?;
         match throttle {
             Throttle::Rate => {
                 // Its window is not quite ours: let it pass once, whatever it says, but not longer
                 // than a minute.
-                let said =
-                    until.and_then(|at| at.duration_since(now.wall).ok()).unwrap_or_default();
-                let shortest = found.spec.windows.iter().map(|w| w.per).min();
-                let pause = said.max(shortest.unwrap_or_default()).min(Duration::from_secs(60));
+                let shortest = found.spec.windows.iter().map(|w| w.per).min().unwrap_or_default();
+                let pause = said.unwrap_or_default().max(shortest).min(Duration::from_secs(60));
                 let until = now.mono + pause;
                 found.closed_until = Some(found.closed_until.map_or(until, |old| old.max(until)));
+                Some(pause)
             }
             Throttle::Day => {
-                if let Some(pool) = found.pool.and_then(|index| pools.get_mut(index)) {
-                    pool.roll(now.wall);
-                    pool.close(until, now.wall);
-                }
+                let pool = found.pool.and_then(|index| pools.get_mut(index))?;
+                pool.roll(now.wall);
+                pool.close(until, now.wall);
+                pool.opens().duration_since(now.wall).ok()
             }
-            Throttle::Resource => {}
+            Throttle::Resource => said,
         }
     }
 

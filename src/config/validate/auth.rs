@@ -1,13 +1,15 @@
 //! `[upstreams.NAME.auth]`: every kind demands its own keys and forbids the others'.
 
 use std::str::FromStr as _;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use http::{HeaderName, HeaderValue, Uri, header};
 
+use super::hex;
 use super::secret::Secrets;
 use super::url::absolute_url;
-use super::{hex, sha256};
 use crate::config::fault::Report;
 use crate::config::raw::{Auth, AuthKind, GrantKind, SecretSource};
 use crate::config::units::Span;
@@ -70,8 +72,20 @@ pub(super) fn credential(upstream: &str, base_url: &Uri, scheme: &AuthScheme) ->
         _ => String::new(),
     };
     let whole = [scheme.kind(), &base_url.to_string(), account, &asked].join("\0");
-    let print = hex(sha256(whole.as_bytes()).get(..6).unwrap_or_default());
+    // Keyed, because the name is shown and a weak token could be guessed from a plain digest.
+    let print = hmac::sign(process_key(), whole.as_bytes());
+    let print = hex(print.as_ref().get(..6).unwrap_or_default());
     CredentialId::new(format!("{upstream}-{print}"))
+}
+
+fn process_key() -> &'static hmac::Key {
+    static KEY: OnceLock<hmac::Key> = OnceLock::new();
+    KEY.get_or_init(|| {
+        let mut bytes = [0; 32];
+        let filled = aws_lc_rs::rand::fill(&mut bytes);
+        debug_assert!(filled.is_ok(), "a machine without randomness cannot speak TLS either");
+        hmac::Key::new(hmac::HMAC_SHA256, &bytes)
+    })
 }
 
 /// Every optional key, whether it is written, and whose it is.
