@@ -139,6 +139,10 @@ async fn our_own_count_of_the_day_stops_before_the_account_does() {
     assert_eq!(burst(&gateway, 1..3).await.iter().filter(|a| a.status == 200).count(), 2);
     burst(&gateway, 3..4).await[0].problem(429, "quota-day");
     assert_eq!(gateway.heavy().arrived, 2);
+    // Midnight.
+    gateway.clock.advance(Duration::from_secs(36_001));
+    assert_eq!(burst(&gateway, 4..5).await[0].status, 200);
+    assert_eq!(gateway.left_today().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,12 +111,25 @@ async fn a_refused_request_spends_nothing() {
     assert_eq!(metrics.sum("weir_limit_refused_total", &[("reason", "rate-second")]), 40);
 }
 
+/// A label whose window opens again in a minute, and clients who would wait that long.
+const MINUTES: &str = r#"
+[upstreams.zoom.labels.resource-intensive]
+max_wait = "2m"
+[[upstreams.zoom.endpoints]]
+id = "get-session"
+label = "resource-intensive"
+"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_is_abandoned_in_the_queue_spends_nothing() {
-    let _quiet = quiet().await;
-    // Passes through: what waits in the queue is the client's own request and no flight.
-    let gateway = Setup { tables: patient("30s"), ..Setup::default() }.start().await;
+    let setup = Setup {
+        server: "request_timeout = \"2m\"".into(),
+        tables: MINUTES.to_owned(),
+        ..Setup::default()
+    };
+    let gateway = setup.start().await;
     let big = gateway.sandbox.biggest_session_id();
+    // Passes through: what waits in the queue is the client's own request and no flight.
     let detail = format!("/videosdk/sessions/{big}");
     let client = gateway.client();
     let taken = join_all((0..10).map(|_| {
@@ -131,7 +144,7 @@ async fn a_request_that_is_abandoned_in_the_queue_spends_nothing() {
         raw.get(&detail).await;
         waiting.push(raw);
     }
-    let queue = [("label", "heavy")];
+    let queue = [("label", "resource-intensive")];
     until("five wait", async || {
         (gateway.metrics().await.sum("weir_limit_queue", &queue) == 5).then_some(())
     })

@@ -34,6 +34,8 @@ async fn polls(server: std::net::SocketAddr, target: String, answered: Arc<Atomi
         if head.to_ascii_lowercase().contains("connection: close") {
             return;
         }
+        // Idle between two requests: closed in this moment, the next one would be lost.
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
