@@ -66,10 +66,11 @@ fn sources() -> Vec<Source> {
     found
 }
 
-/// A file without its inline test module (always last) and without comments.
+/// A file without its inline test module and without comments.
 fn product_code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    let code = text.lines().map(|line| line.split("//").next().unwrap());
+    let (before, tests) = text.split_once("#[cfg(test)]\nmod tests {").unwrap_or((text, ""));
+    let (_tests, after) = tests.split_once("\n}\n").unwrap_or_default();
+    let code = before.lines().chain(after.lines()).map(|line| line.split("//").next().unwrap());
     code.collect::<Vec<_>>().join("\n")
 }
 
