@@ -198,3 +198,39 @@ fn upstream(
         retries: metrics.retries(settings.id.as_str()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Env, from_text};
+
+    fn settings(upstream: &str, per_second: u32, more: &str) -> Settings {
+        let text = format!(
+            "{more}\n[upstreams.{upstream}]\nbase_url = \"http://127.0.0.1:9\"\n\
+             [upstreams.{upstream}.auth]\nkind = \"none\"\n\
+             [upstreams.{upstream}.labels.heavy]\nper_second = {per_second}\n\
+             [[upstreams.{upstream}.endpoints]]\nid = \"x\"\npath = \"/x\"\nlabel = \"heavy\"\n"
+        );
+        from_text("test.toml", &text, &Env::new()).unwrap().settings
+    }
+
+    #[test]
+    fn a_reload_forgets_no_budget_and_changes_nothing_silently() {
+        let old = settings("a", 5, "");
+        for (new, changed) in [
+            (settings("a", 5, ""), None),
+            (settings("a", 5, "[server]\nrequest_timeout = \"9s\""), None),
+            (settings("a", 6, ""), Some("labels or pools")),
+            (settings("b", 5, ""), Some("labels or pools")),
+            (settings("a", 5, "[log]\nlevel = \"debug\""), Some("log.level")),
+            (settings("a", 5, "[log]\naccess = false"), Some("log.access")),
+            (settings("a", 5, "[server]\nmax_connections = 7"), Some("server.max_connections")),
+        ] {
+            let refused = match changes_need_restart(&old, &new) {
+                Err(GatewayFailure::NeedsRestart(what)) => Some(what),
+                _ => None,
+            };
+            assert_eq!(refused, changed);
+        }
+    }
+}

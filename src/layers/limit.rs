@@ -107,7 +107,11 @@ where
             let mut answer = if answer.status() == StatusCode::TOO_MANY_REQUESTS {
                 let answer = heed(answer, &clock, |throttle, until| {
                     label.metrics.throttled(throttle.as_str());
-                    limiter.throttled(label.index, throttle, until)
+                    let wait = limiter.throttled(label.index, throttle, until);
+                    let (upstream, label) = (upstream.id.as_str(), label.spec.id.as_str());
+                    let window = throttle.as_str();
+                    tracing::warn!(upstream, label, window, ?wait, "the upstream answered 429");
+                    wait
                 });
                 answer.await
             } else {

@@ -68,6 +68,21 @@ async fn who_hangs_up_in_the_queue_spends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flight_that_nobody_waits_for_leaves_the_queue_and_one_that_somebody_does_stays() {
+    for (hang_up, calls) in [(2, 1), (1, 2)] {
+        let rig = Rig::with(|setup| setup.label = Some(label(1, 5 * SECOND)));
+        let fake = always(|| Ok(answer(200, &[], "")));
+        let cache = rig.cached(limit(&rig, &fake));
+        send(&cache, rig.get()).await.unwrap();
+        let waiting: Vec<_> = (0..2).map(|_| start(&cache, rig.ask(Method::GET, "b"))).collect();
+        settle().await;
+        waiting.iter().take(hang_up).for_each(tokio::task::JoinHandle::abort);
+        tokio::time::sleep(2 * SECOND).await;
+        assert_eq!((fake.calls(), rig.spent()), (calls, calls as u64), "{hang_up} hung up");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_hangs_up_after_the_request_has_left_has_spent_its_token() {
     let rig = Rig::new();
     let fake = Fake::new(|_, _: FetchRequest| std::future::pending());

@@ -176,3 +176,12 @@ async fn what_was_for_us_goes_no_further() {
     assert_eq!(field(&answer, "x-seen"), "accept x-own");
     assert_eq!(record.route().unwrap().upstream.id.as_str(), "shallow");
 }
+
+#[tokio::test]
+async fn a_request_that_would_echo_our_credential_or_open_a_tunnel_is_refused() {
+    let rig = Rig::new();
+    for method in [Method::TRACE, Method::CONNECT] {
+        let answer = led(&rig, method, "/files/x").await;
+        assert!(answer.starts_with("405 GET, HEAD, POST"), "{answer}");
+    }
+}
