@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Uri;
@@ -9,6 +10,7 @@ use http::Uri;
 use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
 use crate::policy::quota::{LabelSpec, PoolSpec};
+use crate::policy::share::Percent;
 
 /// Everything `weir serve` needs to know.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub struct Server {
     pub max_connections: usize,
     /// Most requests at a time; more are refused with 503.
     pub max_in_flight: usize,
+    /// Where the day's spend is kept; none = in memory only.
+    pub state_dir: Option<PathBuf>,
     /// Anonymous callers are welcome on an address that is not loopback.
     pub allow_anonymous: bool,
 }
@@ -104,6 +108,8 @@ pub struct ClientSettings {
     pub weight: Weight,
     /// Order among those who wait.
     pub priority: Priority,
+    /// The most it may spend of a day's pool.
+    pub daily_share: Option<Percent>,
     /// The client's own share, if one is configured.
     pub quota: Option<ClientQuota>,
 }

@@ -23,8 +23,9 @@ use crate::policy::endpoint::{
 };
 use crate::policy::fair_queue::Share;
 use crate::policy::params::Canonical;
-use crate::policy::quota::{LabelId, LabelSpec, PoolId, PoolSpec, WindowSpec};
+use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
 use crate::policy::route::RouteTable;
+use crate::policy::share::Reserve;
 use crate::request::{EdgeRequest, FetchRequest, Record, RoutedRequest};
 use crate::store::cache::EntryCache;
 use crate::store::credential::{Credential, TokenClient};
@@ -74,6 +75,7 @@ pub(super) fn label(per_second: u32, max_wait: Duration) -> LabelSpec {
         pool: Some(PoolId::new("daily")),
         max_wait,
         max_queue: 100,
+        mode: Mode::Enforce,
     }
 }
 
@@ -261,6 +263,7 @@ pub(super) fn upstream(
         id: PoolId::new("daily"),
         per_day: NonZeroU32::new(setup.per_day).unwrap(),
         resets_at: Duration::ZERO,
+        reserve: Reserve::default(),
     };
     let specs: Vec<LabelSpec> = setup.label.into_iter().collect();
     let limiter = Limiter::new(&specs, &[pool], clock.clone());

@@ -16,4 +16,5 @@ pub mod quota;
 pub mod respect;
 pub mod retry;
 pub mod route;
+pub mod share;
 pub mod spelling;

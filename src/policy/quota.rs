@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::id::id;
+use super::share::Reserve;
 
 /// The name of a rate-limit class of an upstream ("heavy").
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,6 +33,18 @@ pub struct LabelSpec {
     pub max_wait: Duration,
     /// Most requests that wait at a time.
     pub max_queue: usize,
+    /// Whether it holds anybody back.
+    pub mode: Mode,
+}
+
+/// Whether a label holds anybody back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Enforce,
+    /// It lets everything through, and counts what it would have done.
+    Observe,
 }
 
 /// So many in any sliding interval of a length.
@@ -52,6 +65,8 @@ pub struct PoolSpec {
     pub per_day: NonZeroU32,
     /// When the day begins, as time since 00:00 UTC.
     pub resets_at: Duration,
+    /// The last part of the day, which is kept for priority.
+    pub reserve: Reserve,
 }
 
 /// How much longer than its name a window is kept, so that requests which bunch up on the way

@@ -57,7 +57,14 @@ fn client(
         raw::Priority::Normal => Priority::Normal,
         raw::Priority::Low => Priority::Low,
     };
-    Some(ClientSettings { name: name?, key_sha256: key?, weight: weight?, priority, quota })
+    Some(ClientSettings {
+        name: name?,
+        key_sha256: key?,
+        weight: weight?,
+        priority,
+        daily_share: None,
+        quota,
+    })
 }
 
 fn name(path: &str, name: Option<&str>, report: &mut Report) -> Option<String> {

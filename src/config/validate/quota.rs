@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::names;
 use crate::config::fault::{Report, suggest};
 use crate::config::raw;
-use crate::policy::quota::{LabelId, LabelSpec, PoolId, PoolSpec, WindowSpec};
+use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
+use crate::policy::share::Reserve;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -38,7 +39,12 @@ fn pool(path: &str, name: &str, raw: &raw::Pool, report: &mut Report) -> Option<
         report.fault_try(&format!("{path}.resets_at"), why, r#"write "00:00Z""#);
     }
     let (per_day, resets_at) = (per_day?, resets_at?);
-    named.then(|| PoolSpec { id: PoolId::new(name), per_day, resets_at })
+    named.then(|| PoolSpec {
+        id: PoolId::new(name),
+        per_day,
+        resets_at,
+        reserve: Reserve::default(),
+    })
 }
 
 /// `HH:MMZ`, as time since 00:00.
@@ -103,6 +109,7 @@ fn label(
         pool: raw.pool.as_deref().map(PoolId::new),
         max_wait: raw.max_wait.0,
         max_queue: usize::try_from(raw.max_queue).unwrap_or(usize::MAX),
+        mode: Mode::Enforce,
     })
 }
 

@@ -49,6 +49,7 @@ fn server(raw: &raw::Server, report: &mut Report) -> Server {
         max_body_bytes: size(raw.max_body_bytes.0),
         max_connections: some("server.max_connections", raw.max_connections, report),
         max_in_flight: some("server.max_in_flight", raw.max_in_flight, report),
+        state_dir: None,
         allow_anonymous: raw.allow_anonymous,
     }
 }

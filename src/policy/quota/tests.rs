@@ -119,6 +119,7 @@ fn ledger(per_day: u32, resets_at_hours: u64, wall: SystemTime) -> DayLedger {
         id: PoolId::new("daily"),
         per_day: NonZeroU32::new(per_day).unwrap(),
         resets_at: Duration::from_secs(resets_at_hours * 3600),
+        reserve: Reserve::default(),
     };
     DayLedger::new(&spec, wall)
 }

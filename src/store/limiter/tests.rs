@@ -1,7 +1,8 @@
 use std::num::NonZeroU32;
 
 use crate::policy::endpoint::{Priority, Weight};
-use crate::policy::quota::{JITTER_MARGIN, PoolId, WindowSpec};
+use crate::policy::quota::{JITTER_MARGIN, Mode, PoolId, WindowSpec};
+use crate::policy::share::Reserve;
 
 use super::*;
 
@@ -15,6 +16,7 @@ fn heavy(per_second: u32) -> LabelSpec {
         pool: Some(PoolId::new("daily")),
         max_wait: 5 * SECOND,
         max_queue: 100,
+        mode: Mode::Enforce,
     }
 }
 
@@ -25,6 +27,7 @@ fn limiter(label: LabelSpec, per_day: u32) -> (Limiter, Clock, LabelIndex) {
         id: PoolId::new("daily"),
         per_day: NonZeroU32::new(per_day).unwrap(),
         resets_at: Duration::ZERO,
+        reserve: Reserve::default(),
     };
     let limiter = Limiter::new(&[label], &[pool], clock.clone());
     let label = limiter.label(&LabelId::new("heavy")).unwrap();
