@@ -49,12 +49,6 @@ pub enum GatewayError {
     /// Nobody has this key.
     #[error("this API key is not known here")]
     KeyUnknown,
-    /// The client has used up its own share.
-    #[error("this client's own share is used up")]
-    ClientShare {
-        /// Until the next.
-        retry_after: Duration,
-    },
     /// The label's budget allows no request now.
     #[error("{}", refusal_text(.refused.reason))]
     Limited {
@@ -138,9 +132,6 @@ impl GatewayError {
             }
             Self::KeyMissing => (401, "key-missing", "Unauthorized", Level::Silent, None),
             Self::KeyUnknown => (401, "key-unknown", "Unauthorized", Level::Silent, None),
-            Self::ClientShare { retry_after } => {
-                (429, "client-share", "Too many requests", Level::Silent, Some(*retry_after))
-            }
             Self::Limited { refused, .. } => {
                 let status = if refused.reason == Reason::Draining { 503 } else { 429 };
                 let after = Some(refused.retry_after);
@@ -173,6 +164,7 @@ fn refusal_text(reason: Reason) -> &'static str {
     match reason {
         Reason::Rate => "the rate limit of the upstream leaves no room in time",
         Reason::Day => "the day's budget is spent",
+        Reason::ClientShare => "this client's own share is used up",
         Reason::UpstreamClosed => "the upstream has refused a request and is left alone for now",
         Reason::QueueFull => "too many requests wait for this budget",
         Reason::Deadline => "no token came before the request's time ran out",
@@ -190,6 +182,7 @@ mod tests {
         let reasons = [
             Reason::Rate,
             Reason::Day,
+            Reason::ClientShare,
             Reason::UpstreamClosed,
             Reason::QueueFull,
             Reason::Deadline,
@@ -199,7 +192,7 @@ mod tests {
             refused: Refused { reason, retry_after: wait },
             quota: Arc::default(),
         });
-        let others = [GatewayError::ClientShare { retry_after: wait }, GatewayError::Overloaded];
+        let others = [GatewayError::Overloaded];
         let mut codes = std::collections::HashSet::new();
         for error in limited.into_iter().chain(others) {
             let row = error.row();

@@ -21,6 +21,7 @@ use crate::metrics::Metrics;
 use crate::serve::{AdminService, Drain, Finished, Limits, serve};
 use crate::stack::{Parts, stack};
 use crate::store::cache::EntryCache;
+use crate::store::limiter::Budgets;
 use crate::telemetry::{AccessLog, Format};
 
 pub use self::build::BuildError;
@@ -58,6 +59,7 @@ pub struct Gateway {
     public: SocketAddr,
     admin: SocketAddr,
     settings: ArcSwap<Settings>,
+    budgets: Arc<Budgets>,
     witness: Arc<Witness>,
     drain: Drain,
     admin_drain: Drain,
@@ -74,9 +76,13 @@ impl Gateway {
         access_sink: Option<AccessSink>,
     ) -> Result<Self, GatewayFailure> {
         let metrics = Arc::new(Metrics::new());
-        let world = build::world(&settings, &metrics, &clock, None)?;
         let public = bind("server.listen", settings.server.listen).await?;
         let admin = bind("admin.listen", settings.admin.listen).await?;
+        let budgets = match &settings.server.state_dir {
+            Some(directory) => Budgets::kept(directory, clock.clone()).map_err(BuildError::from)?,
+            None => Budgets::new(clock.clone()),
+        };
+        let world = build::world(&settings, &metrics, &clock, &budgets, None)?;
 
         let access_log = access_sink
             .filter(|_| settings.log.access)
@@ -113,6 +119,7 @@ impl Gateway {
             public: address(&public, settings.server.listen),
             admin: address(&admin, settings.admin.listen),
             settings: ArcSwap::from_pointee(settings),
+            budgets: Arc::new(budgets),
             witness: Arc::clone(&witness),
             drain: drain.clone(),
             admin_drain: admin_drain.clone(),
@@ -122,7 +129,8 @@ impl Gateway {
         let admin_service = AdminService::new(
             metrics,
             status::source(Arc::clone(&witness), entries.clone()),
-            status::refresh(witness, entries),
+            status::refresh(Arc::clone(&witness), entries),
+            status::reopen(witness),
             drain,
         );
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
@@ -145,8 +153,10 @@ impl Gateway {
     pub fn reload(&self, settings: Settings) -> Result<(), GatewayFailure> {
         let old = self.settings.load_full();
         let Witness { clock, metrics, world, .. } = &*self.witness;
-        let outcome = build::changes_need_restart(&old, &settings)
-            .and_then(|()| Ok(build::world(&settings, metrics, clock, Some(&world.load()))?));
+        let outcome = build::changes_need_restart(&old, &settings).and_then(|()| {
+            let (budgets, previous) = (&self.budgets, world.load());
+            Ok(build::world(&settings, metrics, clock, budgets, Some(&previous))?)
+        });
         metrics.config_reloaded(if outcome.is_ok() { "ok" } else { "refused" });
         world.store(Arc::new(outcome?));
         self.settings.store(Arc::new(settings));
@@ -161,9 +171,7 @@ impl Gateway {
     /// Whoever still waits for a token when most of the time is gone is told so, and not cut off.
     async fn refuse_the_queue(&self, deadline: Duration) -> Infallible {
         tokio::time::sleep(deadline.mul_f32(QUEUE_SHARE)).await;
-        for upstream in self.witness.world.load().upstreams() {
-            upstream.limiter.drain();
-        }
+        self.budgets.drain();
         std::future::pending().await
     }
 
@@ -175,6 +183,10 @@ impl Gateway {
             finished = self.drain.finish(deadline) => finished,
             never = self.refuse_the_queue(deadline) => match never {},
         };
+        let budgets = Arc::clone(&self.budgets);
+        if tokio::task::spawn_blocking(move || budgets.close()).await.is_err() {
+            tracing::error!("what was spent today was not written down");
+        }
         self.admin_drain.finish(Duration::from_secs(1)).await;
         if let Some(log) = &self.witness.access_log {
             log.flush();

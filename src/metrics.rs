@@ -113,6 +113,12 @@ impl Metrics {
         self.families.retries(upstream)
     }
 
+    /// A day's pool: its highest alarm, what others have spent, and whether our own spend would
+    /// survive a crash; set before encoding.
+    pub fn day(&self, upstream: &str, pool: &str, alarm: u8, others: u32, durable: bool) {
+        self.families.day(upstream, pool, alarm, others, durable);
+    }
+
     /// Counts an entry that left the cache.
     pub fn cache_evicted(&self, cause: &'static str) {
         self.families.cache_evicted(cause);

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use governor::clock::Clock as GovernorClock;
@@ -17,9 +18,9 @@ use tower::retry::budget::TpsBudget;
 use crate::clock::Clock;
 use crate::metrics::{EndpointMetrics, LabelMetrics};
 use crate::policy::endpoint::{Endpoint, Spelling, UpstreamId};
-use crate::policy::fair_queue::Share;
-use crate::policy::quota::LabelSpec;
+use crate::policy::quota::{LabelSpec, PoolSpec};
 use crate::policy::route::RouteTable;
+use crate::policy::share::Share;
 use crate::store::credential::Credential;
 use crate::store::limiter::{LabelIndex, Limiter};
 use crate::upstream::{Options, UpstreamClient};
@@ -77,7 +78,7 @@ pub struct Client {
     pub index: usize,
     /// Its name.
     pub name: Arc<str>,
-    /// Its weight and priority.
+    /// Its weight, priority and part of the day.
     pub share: Share,
     figures: Option<(NonZeroU32, NonZeroU32)>,
     quota: Option<Arc<OwnShare>>,
@@ -102,9 +103,9 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// `quota` is requests a second and burst.
+    /// `index` is its position in the configuration, `quota` requests a second and burst.
     pub fn new(
-        name: Arc<str>,
+        index: usize,
         share: Share,
         quota: Option<(NonZeroU32, NonZeroU32)>,
         clock: &Clock,
@@ -115,7 +116,7 @@ impl Client {
             let quota = Quota::per_second(per_second).allow_burst(burst);
             Arc::new(RateLimiter::new(quota, InMemoryState::default(), clock))
         });
-        Self { index: share.client, name, share, figures, quota }
+        Self { index, name: share.client.as_str().into(), share, figures, quota }
     }
 
     /// The same client after a reload: what it has spent of an unchanged share stays spent.
@@ -192,6 +193,8 @@ pub struct Label {
     pub index: LabelIndex,
     /// What it counts with.
     pub metrics: LabelMetrics,
+    /// Whether it has been said that the upstream counts its requests under another name.
+    pub mismatch_told: AtomicBool,
 }
 
 /// An API weir forwards to.
@@ -209,6 +212,8 @@ pub struct Upstream {
     pub limiter: Limiter,
     /// Its labels.
     pub labels: Vec<Arc<Label>>,
+    /// The pools that they share.
+    pub pools: Vec<PoolSpec>,
     /// How it is reached.
     pub options: Options,
     /// The connections to it.

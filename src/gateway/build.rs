@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tower::retry::budget::TpsBudget;
@@ -13,10 +14,12 @@ use crate::config::settings::{ClientSettings, UpstreamSettings};
 use crate::metrics::Metrics;
 use crate::policy::credential::AuthScheme;
 use crate::policy::endpoint::{Priority, Weight};
-use crate::policy::fair_queue::Share;
+use crate::policy::quota::LabelSpec;
 use crate::policy::route::{RouteConflict, RouteTable};
+use crate::policy::share::{ClientId, Share};
 use crate::store::credential::Credential;
-use crate::store::limiter::Limiter;
+use crate::store::ledger::LedgerError;
+use crate::store::limiter::{Budgets, Limiter, Needs};
 use crate::upstream::{Options, UpstreamClient, UpstreamError, token_exchange};
 use crate::world::{Client, Clients, Label, Route, Site, Table, Upstream, World};
 
@@ -26,6 +29,9 @@ pub enum BuildError {
     /// TLS cannot be set up.
     #[error("cannot prepare connections to upstreams: {0}")]
     Upstream(#[from] UpstreamError),
+    /// What was spent today cannot be known.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Validation let a conflict through.
     #[error("endpoints of upstream {upstream} conflict: {conflict}")]
     Routes {
@@ -48,21 +54,29 @@ const RETRY_WINDOW: Duration = Duration::from_secs(10);
 const RETRIES_PER_SECOND: u32 = 1;
 const RETRY_SHARE: f32 = 0.2;
 
-/// Builds what the settings say. What the previous world has spent, it has spent in the next.
+/// Builds what the settings say. What has been spent is found again in `budgets`, whose figures
+/// are the last thing to change: whatever fails, fails before.
 pub(super) fn world(
     settings: &Settings,
     metrics: &Metrics,
     clock: &Clock,
+    budgets: &Budgets,
     previous: Option<&World>,
 ) -> Result<World, BuildError> {
-    let names = client_names(&settings.clients);
+    let tools = Tools { metrics, clock, names: client_names(&settings.clients) };
+    budgets.prepare(settings.upstreams.iter().map(needs))?;
+    let ways = settings.upstreams.iter().map(|upstream| {
+        way(upstream, previous.and_then(|world| world.upstream(&upstream.id)), &tools)
+    });
+    let ways = ways.collect::<Result<Vec<_>, _>>()?;
+    // From here on nothing fails.
     let mut sites = Vec::new();
-    for upstream in &settings.upstreams {
-        let old = previous.and_then(|world| world.upstream(&upstream.id));
-        let table = Arc::new(table(upstream, metrics, &names, clock, old)?);
+    for (settings, way) in settings.upstreams.iter().zip(ways) {
+        let table = Arc::new(table(settings, way, budgets.adopt(needs(settings)), &tools));
         let site = |mount: &String| Site { mount: mount.clone(), table: Arc::clone(&table) };
-        sites.extend(upstream.mounts.iter().map(site));
+        sites.extend(settings.mounts.iter().map(site));
     }
+    let names = tools.names;
     sites.sort_by_key(|site| std::cmp::Reverse(site.mount.len()));
     let server = &settings.server;
     Ok(World {
@@ -77,14 +91,12 @@ pub(super) fn world(
     })
 }
 
+fn needs(settings: &UpstreamSettings) -> Needs<'_> {
+    Needs { upstream: &settings.id, labels: &settings.labels, pools: &settings.pools }
+}
+
 /// What cannot change while running.
 pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(), GatewayFailure> {
-    let same_budget = |a: &UpstreamSettings| {
-        let b = new.upstreams.iter().find(|b| b.id == a.id);
-        // One that is gone could come back, with a budget that knows nothing of the day.
-        let unlimited = a.labels.is_empty() && a.pools.is_empty();
-        b.map_or(unlimited, |b| a.labels == b.labels && a.pools == b.pools)
-    };
     let changed = [
         ("server.listen", old.server.listen != new.server.listen),
         ("admin.listen", old.admin.listen != new.admin.listen),
@@ -97,7 +109,7 @@ pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(),
         ("log.access", old.log.access != new.log.access),
         ("cache.max_bytes", old.cache.max_bytes != new.cache.max_bytes),
         ("cache.max_entry_bytes", old.cache.max_entry_bytes != new.cache.max_entry_bytes),
-        ("labels or pools", !old.upstreams.iter().all(same_budget)),
+        ("server.state_dir", old.server.state_dir != new.server.state_dir),
     ];
     match changed.into_iter().find(|(_, changed)| *changed) {
         Some((what, _)) => Err(GatewayFailure::NeedsRestart(what)),
@@ -114,51 +126,55 @@ fn client_names(clients: &[ClientSettings]) -> Vec<Arc<str>> {
 
 fn clients(settings: &[ClientSettings], clock: &Clock, previous: Option<&World>) -> Clients {
     if settings.is_empty() {
-        let share = Share { client: 0, weight: Weight::MIN, priority: Priority::Normal };
-        return Clients::Anonymous(Arc::new(Client::new(ANONYMOUS.into(), share, None, clock)));
+        return Clients::Anonymous(Arc::new(Client::new(0, anonymous(), None, clock)));
     }
     let client = |(index, client): (usize, &ClientSettings)| {
-        let share = Share { client: index, weight: client.weight, priority: client.priority };
         let quota = client.quota.map(|quota| (quota.per_second, quota.burst));
-        let built = Client::new(client.name.as_str().into(), share, quota, clock);
+        let built = Client::new(index, share(client), quota, clock);
         let old = previous.and_then(|world| world.clients.named(&client.name));
         (client.key_sha256, Arc::new(built.continuing(old)))
     };
     Clients::Keyed(settings.iter().enumerate().map(client).collect::<HashMap<_, _>>())
 }
 
-fn table(
-    settings: &UpstreamSettings,
-    metrics: &Metrics,
-    names: &[Arc<str>],
-    clock: &Clock,
-    old: Option<&Arc<Upstream>>,
-) -> Result<Table, BuildError> {
-    let id = settings.id.as_str();
-    let routes = RouteTable::new(&settings.endpoints)
-        .map_err(|conflict| BuildError::Routes { upstream: id.to_owned(), conflict })?;
-    let upstream = Arc::new(upstream(settings, metrics, names, clock, old)?);
-    let endpoints = settings.endpoints.iter().map(|endpoint| {
-        let label = endpoint.label.as_ref();
-        Arc::new(Route {
-            spelling: settings.spelling,
-            label: label.and_then(|id| upstream.labels.iter().find(|l| l.spec.id == *id)).cloned(),
-            metrics: metrics.endpoint(id, endpoint.id.as_str(), names),
-            upstream: Arc::clone(&upstream),
-            endpoint: endpoint.clone(),
-        })
-    });
-    let endpoints = endpoints.collect();
-    Ok(Table { spelling: settings.spelling, routes, endpoints })
+fn anonymous() -> Share {
+    let (weight, priority) = (Weight::MIN, Priority::Normal);
+    Share { client: ClientId::new(ANONYMOUS), weight, priority, daily: None }
 }
 
-fn upstream(
+fn share(client: &ClientSettings) -> Share {
+    Share {
+        client: ClientId::new(client.name.as_str()),
+        weight: client.weight,
+        priority: client.priority,
+        daily: client.daily_share,
+    }
+}
+
+/// What all parts of a world are built with.
+struct Tools<'t> {
+    metrics: &'t Metrics,
+    clock: &'t Clock,
+    /// Of the clients, for metrics.
+    names: Vec<Arc<str>>,
+}
+
+/// Everything of an upstream that may fail to be built.
+struct Way {
+    routes: RouteTable,
+    options: Options,
+    client: UpstreamClient,
+    credential: Credential,
+}
+
+fn way(
     settings: &UpstreamSettings,
-    metrics: &Metrics,
-    names: &[Arc<str>],
-    clock: &Clock,
     old: Option<&Arc<Upstream>>,
-) -> Result<Upstream, BuildError> {
+    tools: &Tools<'_>,
+) -> Result<Way, BuildError> {
+    let routes = RouteTable::new(&settings.endpoints);
+    let upstream = settings.id.to_string();
+    let routes = routes.map_err(|conflict| BuildError::Routes { upstream, conflict })?;
     let options = Options {
         connect_timeout: settings.connect_timeout,
         first_byte_timeout: settings.first_byte_timeout,
@@ -170,33 +186,49 @@ fn upstream(
         Some(old) if old.options == options => old.client.clone(),
         _ => UpstreamClient::new(options)?,
     };
-    let limiter = match old {
-        Some(old) => old.limiter.clone(),
-        None => Limiter::new(&settings.labels, &settings.pools, clock.clone()),
-    };
-    let labels = settings.labels.iter().filter_map(|spec| {
+    let (id, scheme) = (settings.credential.clone(), settings.auth.clone());
+    let credential = Credential::new(id, scheme, tools.clock.clone(), token_exchange()?);
+    Ok(Way { routes, options, client, credential })
+}
+
+fn table(settings: &UpstreamSettings, way: Way, limiter: Limiter, tools: &Tools<'_>) -> Table {
+    let Way { routes, options, client, credential } = way;
+    let id = settings.id.as_str();
+    let label = |spec: &LabelSpec| {
         let label = Label {
             index: limiter.label(&spec.id)?,
-            metrics: metrics.label(settings.id.as_str(), spec.id.as_str(), names),
+            metrics: tools.metrics.label(id, spec.id.as_str(), &tools.names),
             spec: spec.clone(),
+            mismatch_told: AtomicBool::new(false),
         };
         Some(Arc::new(label))
-    });
-    let labels = labels.collect();
-    let (id, scheme) = (settings.credential.clone(), settings.auth.clone());
-    Ok(Upstream {
+    };
+    let upstream = Arc::new(Upstream {
         id: settings.id.clone(),
         base_url: settings.base_url.to_string().trim_end_matches('/').to_owned(),
-        authorized: !matches!(scheme, AuthScheme::None),
-        credential: Credential::new(id, scheme, clock.clone(), token_exchange()?),
+        authorized: !matches!(settings.auth, AuthScheme::None),
+        credential,
+        labels: settings.labels.iter().filter_map(label).collect(),
+        pools: settings.pools.clone(),
         limiter,
-        labels,
         options,
         client,
         max_retries: settings.max_retries,
         retry_budget: TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND, RETRY_SHARE),
-        retries: metrics.retries(settings.id.as_str()),
-    })
+        retries: tools.metrics.retries(id),
+    });
+    let endpoints = settings.endpoints.iter().map(|endpoint| {
+        let label = endpoint.label.as_ref();
+        Arc::new(Route {
+            spelling: settings.spelling,
+            label: label.and_then(|id| upstream.labels.iter().find(|l| l.spec.id == *id)).cloned(),
+            metrics: tools.metrics.endpoint(id, endpoint.id.as_str(), &tools.names),
+            upstream: Arc::clone(&upstream),
+            endpoint: endpoint.clone(),
+        })
+    });
+    let endpoints = endpoints.collect();
+    Table { spelling: settings.spelling, routes, endpoints }
 }
 
 #[cfg(test)]
@@ -220,8 +252,8 @@ mod tests {
         for (new, changed) in [
             (settings("a", 5, ""), None),
             (settings("a", 5, "[server]\nrequest_timeout = \"9s\""), None),
-            (settings("a", 6, ""), Some("labels or pools")),
-            (settings("b", 5, ""), Some("labels or pools")),
+            (settings("a", 6, ""), None),
+            (settings("b", 5, ""), None),
             (settings("a", 5, "[log]\nlevel = \"debug\""), Some("log.level")),
             (settings("a", 5, "[log]\naccess = false"), Some("log.access")),
             (settings("a", 5, "[server]\nmax_connections = 7"), Some("server.max_connections")),

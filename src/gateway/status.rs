@@ -3,25 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::http::whole_seconds;
 use crate::layers::observe::Witness;
-use crate::serve::admin::{Refresh, StatusSource};
+use crate::metrics::Metrics;
+use crate::policy::day::Keeping;
+use crate::policy::quota::Mode;
+use crate::policy::share::{EffectiveShare, Share, effective};
+use crate::serve::admin::{Refresh, Reopen, StatusSource};
 use crate::store::cache::EntryCache;
-use crate::store::limiter::Budget;
-use crate::world::{Clients, Label, Upstream, World};
+use crate::store::limiter::{LabelStatus, WindowBudget};
+use crate::world::{Client, Clients, Label, Upstream, World};
 
 /// The `/status` page.
 pub(super) fn source(witness: Arc<Witness>, entries: EntryCache) -> StatusSource {
     Arc::new(move || {
         let world = witness.world.load();
         let (count, bytes) = entries.usage();
+        let shares: Vec<_> = in_order(&world.clients).iter().map(|c| c.share.clone()).collect();
+        let upstreams = world.upstreams().map(|upstream| status_of(upstream, &shares));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "config_digest": world.digest,
             "cache": { "entries": count, "bytes": bytes, "max_bytes": entries.max_bytes() },
             "clients": clients(&world.clients),
-            "upstreams": world.upstreams().map(|upstream| status_of(upstream)).collect::<Vec<_>>(),
+            "upstreams": upstreams.collect::<Vec<_>>(),
         })
     })
 }
@@ -35,16 +42,46 @@ pub(super) fn refresh(witness: Arc<Witness>, entries: EntryCache) -> Refresh {
         let world: &World = &witness.world.load();
         for upstream in world.upstreams() {
             for label in &upstream.labels {
-                let budget = upstream.limiter.budget(label.index);
-                label.metrics.queue(budget.queued);
-                for (limit, per, left) in &budget.windows {
-                    label.metrics.budget(window_name(*per), u64::from(*limit), *left as u64);
-                }
-                if let Some((_, per_day, left, _)) = &budget.pool {
-                    label.metrics.budget("day", u64::from(*per_day), u64::from(*left));
+                if let Some(status) = upstream.limiter.status(label.index) {
+                    refresh_label(&witness.metrics, upstream, label, &status);
                 }
             }
         }
+    })
+}
+
+fn refresh_label(metrics: &Metrics, upstream: &Upstream, label: &Label, status: &LabelStatus) {
+    let budget = &status.budget;
+    label.metrics.queue(budget.queued);
+    for WindowBudget { limit, per, remaining } in &budget.windows {
+        label.metrics.budget(window_name(*per), u64::from(*limit), *remaining as u64);
+    }
+    let closed = status.closed.map_or(Duration::ZERO, |(left, _)| left);
+    label.metrics.pace(f64::from(status.pace) / 1000.0, closed);
+    if let (Some(pool), Some(day)) = (&budget.pool, &status.day) {
+        label.metrics.budget("day", u64::from(pool.limit), u64::from(pool.remaining));
+        let durable = day.keeping == Keeping::Kept;
+        metrics.day(upstream.id.as_str(), pool.id.as_str(), day.alarm, day.others, durable);
+    }
+}
+
+/// Forgets what the upstream has said: of one label, or of all. How many there were.
+pub(super) fn reopen(witness: Arc<Witness>) -> Reopen {
+    Arc::new(move |upstream, label| {
+        let world = witness.world.load();
+        let named = |of: Option<&str>, name: &str| of.is_none_or(|of| of == name);
+        let mut reopened = 0;
+        for found in world.upstreams().filter(|found| named(upstream, found.id.as_str())) {
+            for found_label in &found.labels {
+                let id = found_label.spec.id.as_str();
+                if named(label, id) {
+                    found.limiter.reopen(found_label.index);
+                    tracing::info!(upstream = %found.id, label = id, "reopened by the operator");
+                    reopened += 1;
+                }
+            }
+        }
+        reopened
     })
 }
 
@@ -52,47 +89,92 @@ fn window_name(per: Duration) -> &'static str {
     if per > Duration::from_secs(1) { "minute" } else { "second" }
 }
 
-fn clients(clients: &Clients) -> Value {
+fn in_order(clients: &Clients) -> Vec<&Arc<Client>> {
     let mut list: Vec<_> = match clients {
         Clients::Anonymous(client) => vec![client],
         Clients::Keyed(by_key) => by_key.values().collect(),
     };
     list.sort_by_key(|client| client.index);
-    list.iter()
+    list
+}
+
+fn clients(clients: &Clients) -> Value {
+    in_order(clients)
+        .iter()
         .map(|client| {
             json!({
                 "name": &*client.name,
                 "weight": client.share.weight,
                 "priority": client.share.priority.as_str(),
+                "daily_share": client.share.daily.map(|share| share.to_string()),
             })
         })
         .collect()
 }
 
-fn status_of(upstream: &Upstream) -> Value {
-    let label = |label: &Arc<Label>| label_status(label, &upstream.limiter.budget(label.index));
+fn status_of(upstream: &Upstream, clients: &[Share]) -> Value {
+    let label = |label: &Arc<Label>| {
+        let status = upstream.limiter.status(label.index)?;
+        Some(label_status(label, &status, clients, upstream))
+    };
     json!({
         "name": upstream.id.as_str(),
         "base_url": upstream.base_url,
         "credential": upstream.credential.id().as_str(),
-        "labels": upstream.labels.iter().map(label).collect::<Vec<_>>(),
+        "labels": upstream.labels.iter().filter_map(label).collect::<Vec<_>>(),
     })
 }
 
-fn label_status(label: &Label, budget: &Budget) -> Value {
-    let windows = budget.windows.iter().map(|(limit, per, left)| {
-        json!({ "window": window_name(*per), "limit": limit, "remaining": left })
+fn label_status(
+    label: &Label,
+    status: &LabelStatus,
+    clients: &[Share],
+    upstream: &Upstream,
+) -> Value {
+    let windows = status.budget.windows.iter().map(|WindowBudget { limit, per, remaining }| {
+        json!({ "window": window_name(*per), "limit": limit, "remaining": remaining })
     });
-    let pool = budget.pool.as_ref().map(|(name, per_day, left, resets_in)| {
+    let pool = status.budget.pool.as_ref().zip(status.day.as_ref()).map(|(pool, day)| {
+        let spent = day.by_client.iter().map(|(client, n)| (client.to_string(), json!(n)));
         json!({
-            "name": name, "limit": per_day, "remaining": left,
-            "resets_in_seconds": resets_in.as_secs(),
+            "name": pool.id.as_str(), "limit": pool.limit, "remaining": pool.remaining,
+            "resets_in_seconds": pool.resets_in.as_secs(),
+            "spent": day.spent, "spent_by_others": day.others,
+            "spent_by_client": spent.collect::<Map<_, _>>(),
+            "alarm_percent": day.alarm, "ledger": day.keeping.as_str(),
         })
     });
+    let closed = status
+        .closed
+        .map(|(left, why)| json!({ "for_seconds": whole_seconds(left), "why": why.as_str() }));
+    let queue = status.queue.iter().map(|(client, n)| (client.to_string(), json!(n)));
     json!({
         "name": label.spec.id.as_str(),
+        "mode": match status.mode { Mode::Enforce => "enforce", Mode::Observe => "observe" },
         "windows": windows.collect::<Vec<_>>(),
         "pool": pool,
-        "queued": budget.queued,
+        "queued": status.budget.queued,
+        "queued_by_client": queue.collect::<Map<_, _>>(),
+        "closed": closed,
+        "probing": status.probing,
+        "pace": f64::from(status.pace) / 1000.0,
+        "shares": shares(label, clients, upstream),
     })
+}
+
+/// What each client gets if all of its priority want more than there is.
+fn shares(label: &Label, clients: &[Share], upstream: &Upstream) -> Value {
+    let pool = label.spec.pool.as_ref();
+    let pool = pool.and_then(|id| upstream.pools.iter().find(|pool| pool.id == *id));
+    let share = |effective: EffectiveShare| {
+        let windows = effective.windows.iter();
+        let windows = windows.map(|(part, per)| (window_name(*per).to_owned(), json!(part)));
+        json!({
+            "client": effective.share.client.as_str(),
+            "priority": effective.share.priority.as_str(),
+            "windows": windows.collect::<Map<_, _>>(),
+            "day": effective.per_day,
+        })
+    };
+    effective(&label.spec, pool, clients).into_iter().map(share).collect()
 }

@@ -1,5 +1,6 @@
 //! A client's own share, if one is configured: it counts every request, hits included.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
@@ -9,6 +10,7 @@ use tower::{Layer, Service};
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::request::RoutedRequest;
+use crate::store::limiter::{Reason, Refused};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +45,11 @@ where
     fn call(&mut self, request: RoutedRequest) -> Self::Future {
         if let Err(retry_after) = request.client.check_quota() {
             if let Some(label) = &request.route.label {
-                label.metrics.refused(request.client.index, "client-share");
+                label.metrics.refused(request.client.index, Reason::ClientShare.as_str());
             }
-            return Either::Left(ready(Err(GatewayError::ClientShare { retry_after })));
+            let refused = Refused { reason: Reason::ClientShare, retry_after };
+            let error = GatewayError::Limited { refused, quota: Arc::default() };
+            return Either::Left(ready(Err(error)));
         }
         Either::Right(self.inner.call(request))
     }

@@ -1,8 +1,8 @@
 //! The label's budget: go, wait in the fair queue, or be refused at once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -13,11 +13,11 @@ use tower::{Layer, Service};
 use crate::clock::Clock;
 use crate::error::{GatewayError, QuotaFields};
 use crate::http::{Body, Gathered, gather, whole_seconds};
-use crate::policy::feedback::{self, Throttle};
+use crate::policy::feedback::{self, Throttle, Word};
 use crate::request::FetchRequest;
 use crate::store::flight::Wanted;
-use crate::store::limiter::Budget;
-use crate::world::Label;
+use crate::store::limiter::{Budget, Heard, Permit, PoolBudget, WindowBudget};
+use crate::world::{Label, Upstream};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -83,41 +83,15 @@ where
     // one is fetched: its departure would be late, and the window no longer exact.
     upstream.credential.ready(request.deadline).await?;
     let Some(label) = request.route.label.clone() else { return inner.call(request).await };
-    let (limiter, client) = (&upstream.limiter, Arc::clone(&request.client));
-    let asked_at = clock.now();
-    let acquired = limiter.acquire(label.index, client.share, request.deadline);
-    let permit = tokio::select! {
-        permit = acquired => permit,
-        // Everybody who asked has hung up: leave the queue, at no cost.
-        () = nobody(request.wanted.as_ref()) => return Err(GatewayError::Abandoned),
-    };
-    let waited = clock.now().saturating_duration_since(asked_at);
-    request.record.waited(waited);
-    let mut permit = permit.map_err(|refused| {
-        label.metrics.refused(client.index, refused.reason.as_str());
-        let quota = Arc::new(quota_fields(&label, &limiter.budget(label.index)));
-        GatewayError::Limited { refused, quota }
-    })?;
-    label.metrics.waited(waited.as_secs_f64());
+    let mut permit = admitted(&request, &upstream, &label, &clock).await?;
     request.departure = Some(permit.spend());
-    let mut spending = Spending { label: &label, client: client.index, undone: false };
+    let client = request.client.index;
+    let mut spending = Spending { label: &label, client, undone: false };
     match inner.call(request).await {
         Ok(answer) => {
             permit.answered();
-            let mut answer = if answer.status() == StatusCode::TOO_MANY_REQUESTS {
-                let answer = heed(answer, &clock, |throttle, until| {
-                    label.metrics.throttled(throttle.as_str());
-                    let wait = limiter.throttled(label.index, throttle, until);
-                    let (upstream, label) = (upstream.id.as_str(), label.spec.id.as_str());
-                    let window = throttle.as_str();
-                    tracing::warn!(upstream, label, window, ?wait, "the upstream answered 429");
-                    wait
-                });
-                answer.await
-            } else {
-                answer
-            };
-            let fields = quota_fields(&label, &limiter.budget(label.index));
+            let mut answer = heed(answer, &upstream, &label, &permit, &clock).await;
+            let fields = quota_fields(&label, &upstream.limiter.budget(label.index));
             let headers = answer.headers_mut();
             for (name, text) in [("ratelimit-policy", fields.policy), ("ratelimit", fields.current)]
             {
@@ -140,6 +114,35 @@ where
             Err(error)
         }
     }
+}
+
+/// Waits for a token, as long as anybody waits for the answer.
+async fn admitted(
+    request: &FetchRequest,
+    upstream: &Upstream,
+    label: &Label,
+    clock: &Clock,
+) -> Result<Permit, GatewayError> {
+    let (limiter, client) = (&upstream.limiter, &request.client);
+    let asked_at = clock.now();
+    let acquired = limiter.acquire(label.index, &client.share, request.deadline);
+    let permit = tokio::select! {
+        permit = acquired => permit,
+        // Everybody who asked has hung up: leave the queue, at no cost.
+        () = nobody(request.wanted.as_ref()) => return Err(GatewayError::Abandoned),
+    };
+    let waited = clock.now().saturating_duration_since(asked_at);
+    request.record.waited(waited);
+    let permit = permit.map_err(|refused| {
+        label.metrics.refused(client.index, refused.reason.as_str());
+        let quota = Arc::new(quota_fields(label, &limiter.budget(label.index)));
+        GatewayError::Limited { refused, quota }
+    })?;
+    label.metrics.waited(waited.as_secs_f64());
+    if let Some(observed) = permit.observed() {
+        label.metrics.observed(client.index, observed.as_str());
+    }
+    Ok(permit)
 }
 
 async fn nobody(wanted: Option<&Wanted>) {
@@ -167,27 +170,83 @@ impl Drop for Spending<'_> {
 /// Largest 429 body that is read for its message.
 const MAX_MESSAGE: usize = 16 * 1024;
 
-/// Reads what a 429 is about, and leaves the answer as it was but for `Retry-After`: Zoom's is
-/// missing or an ISO instant, which the field's readers do not understand (RFC 9110, section
-/// 10.2.3).
+/// Hears what the upstream says about its limits, and leaves the answer as it was but for a 429's
+/// `Retry-After`: Zoom's is missing or an ISO instant, which the field's readers do not understand
+/// (RFC 9110, section 10.2.3).
 async fn heed(
     answer: Response<Body>,
+    upstream: &Upstream,
+    label: &Label,
+    permit: &Permit,
     clock: &Clock,
-    tell: impl FnOnce(Throttle, Option<SystemTime>) -> Option<Duration>,
 ) -> Response<Body> {
-    let (mut head, body) = answer.into_parts();
-    let (message, body) = match gather(body, MAX_MESSAGE).await {
-        Ok(Gathered::Whole(message)) => (message.clone(), Body::from(message)),
-        Ok(Gathered::TooLarge(body)) => (Bytes::new(), body),
-        Err(broken_off) => (Bytes::new(), Body::broken(broken_off)),
-    };
-    let throttle = feedback::classify(&head.headers, &message);
-    let wait = tell(throttle, feedback::retry_at(&head.headers, clock.wall()));
-    if let Some(wait) = wait {
-        head.headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    let (mut head, mut body) = answer.into_parts();
+    let mut throttle = None;
+    if head.status == StatusCode::TOO_MANY_REQUESTS {
+        let message = match gather(body, MAX_MESSAGE).await {
+            Ok(Gathered::Whole(message)) => {
+                body = Body::from(message.clone());
+                message
+            }
+            Ok(Gathered::TooLarge(whole)) => {
+                body = whole;
+                Bytes::new()
+            }
+            Err(broken_off) => {
+                body = Body::broken(broken_off);
+                Bytes::new()
+            }
+        };
+        throttle = Some(feedback::classify(&head.headers, &message));
     }
-    head.extensions.insert(throttle);
+    let mut word = Word::read(&head.headers, permit.day().as_ref(), clock.wall());
+    let heard = permit.heard(&mut word, throttle);
+    tell(upstream, label, &word, throttle, &heard);
+    if let Some(throttle) = throttle {
+        if let Some(wait) = heard.wait {
+            head.headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+        }
+        head.extensions.insert(throttle);
+    }
     Response::from_parts(head, body)
+}
+
+/// Tells the operator what the upstream has said, and what is odd about it.
+fn tell(
+    upstream: &Upstream,
+    label: &Label,
+    word: &Word,
+    throttle: Option<Throttle>,
+    heard: &Heard,
+) {
+    let (id, name) = (upstream.id.as_str(), label.spec.id.as_str());
+    for odd in &word.odd {
+        label.metrics.odd(odd.as_str());
+        tracing::debug!(upstream = id, label = name, odd = odd.as_str(), "rate-limit field");
+    }
+    if let Some(throttle) = throttle {
+        let (window, wait) = (throttle.as_str(), heard.wait);
+        label.metrics.throttled(window);
+        tracing::warn!(upstream = id, label = name, window, ?wait, "the upstream answered 429");
+    }
+    if heard.reopened {
+        tracing::info!(upstream = id, label = name, "the upstream answers again");
+    }
+    let Some(category) = &word.category else { return };
+    if Word::is_category_of(category, name) {
+        return;
+    }
+    let known = upstream.labels.iter().find(|l| Word::is_category_of(category, l.spec.id.as_str()));
+    label.metrics.mismatched(known.map(|label| label.spec.id.as_str()));
+    if !label.mismatch_told.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            upstream = id,
+            label = name,
+            category,
+            "the upstream counts this label's requests in another category: the endpoint's label \
+             may be wrong"
+        );
+    }
 }
 
 /// draft-ietf-httpapi-ratelimit-headers: names and figures of the label's windows, and what is
@@ -196,13 +255,13 @@ fn quota_fields(label: &Label, budget: &Budget) -> QuotaFields {
     let name = &label.spec.id;
     let mut policy = Vec::new();
     let mut current = Vec::new();
-    if let Some((limit, per, left)) = budget.window {
+    if let Some(WindowBudget { limit, per, remaining }) = budget.windows.first() {
         policy.push(format!("\"{name}\";q={limit};w={}", per.as_secs()));
-        current.push(format!("\"{name}\";r={left};t={}", per.as_secs()));
+        current.push(format!("\"{name}\";r={remaining};t={}", per.as_secs()));
     }
-    if let Some((pool, per_day, left, resets_in)) = &budget.pool {
-        policy.push(format!("\"{pool}\";q={per_day};w=86400"));
-        current.push(format!("\"{pool}\";r={left};t={}", resets_in.as_secs()));
+    if let Some(PoolBudget { id, limit, remaining, resets_in }) = &budget.pool {
+        policy.push(format!("\"{id}\";q={limit};w=86400"));
+        current.push(format!("\"{id}\";r={remaining};t={}", resets_in.as_secs()));
     }
     QuotaFields { policy: policy.join(", "), current: current.join(", ") }
 }

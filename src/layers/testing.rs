@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -21,11 +22,10 @@ use crate::policy::endpoint::{
     CacheRule, Endpoint, EndpointId, KeyRule, Lifetimes, Methods, PageTokenRule, Priority,
     Spelling, UpstreamId, Weight,
 };
-use crate::policy::fair_queue::Share;
 use crate::policy::params::Canonical;
 use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
 use crate::policy::route::RouteTable;
-use crate::policy::share::Reserve;
+use crate::policy::share::{ClientId, Reserve, Share};
 use crate::request::{EdgeRequest, FetchRequest, Record, RoutedRequest};
 use crate::store::cache::EntryCache;
 use crate::store::credential::{Credential, TokenClient};
@@ -79,6 +79,11 @@ pub(super) fn label(per_second: u32, max_wait: Duration) -> LabelSpec {
     }
 }
 
+pub(super) fn share(client: &str) -> Share {
+    let (client, weight) = (ClientId::new(client), Weight::MIN);
+    Share { client, weight, priority: Priority::Normal, daily: None }
+}
+
 impl Default for Setup {
     fn default() -> Self {
         Self {
@@ -121,10 +126,10 @@ impl Rig {
             page_token: setup.page_token.clone(),
             ..endpoint("things", Methods::Listed(vec![Method::GET]), "/things/{id}")
         };
-        let share = Share { client: 0, weight: Weight::MIN, priority: Priority::Normal };
+        let share = share("console");
         let positive = |n| NonZeroU32::new(n).unwrap();
         let quota = setup.quota.map(|(rate, burst)| (positive(rate), positive(burst)));
-        let client = Arc::new(Client::new("console".into(), share, quota, &clock));
+        let client = Arc::new(Client::new(0, share, quota, &clock));
         let upstream = upstream("zoom", setup, &metrics, &clock);
         let route = route(&upstream, endpoint, &metrics);
         Self { clock, metrics, route, client }
@@ -138,7 +143,7 @@ impl Rig {
     pub(super) fn left(&self) -> (usize, u32) {
         let label = self.route.label.as_ref().unwrap();
         let budget = self.upstream().limiter.budget(label.index);
-        (budget.window.unwrap().2, budget.pool.unwrap().2)
+        (budget.windows[0].remaining, budget.pool.unwrap().remaining)
     }
 
     /// Reads one series; 0 if it has not appeared.
@@ -266,11 +271,12 @@ pub(super) fn upstream(
         reserve: Reserve::default(),
     };
     let specs: Vec<LabelSpec> = setup.label.into_iter().collect();
-    let limiter = Limiter::new(&specs, &[pool], clock.clone());
+    let limiter = Limiter::new(UpstreamId::new(name), &specs, &[pool.clone()], clock.clone());
     let label = |spec: LabelSpec| Label {
         index: limiter.label(&spec.id).unwrap(),
         metrics: metrics.label(name, spec.id.as_str(), &["console".into()]),
         spec,
+        mismatch_told: AtomicBool::new(false),
     };
     let labels = specs.into_iter().map(label).map(Arc::new).collect();
     let options = Options {
@@ -288,6 +294,7 @@ pub(super) fn upstream(
         credential: Credential::new(id, setup.auth, clock.clone(), setup.tokens),
         limiter,
         labels,
+        pools: vec![pool],
         options,
         client: UpstreamClient::new(options).unwrap(),
         max_retries: setup.max_retries,

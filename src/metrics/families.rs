@@ -3,6 +3,7 @@
 //! prometheus-client writes a counter's `_total` and the full stop of a help text by itself.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -49,6 +50,9 @@ labels! {
     Budget { upstream: Arc<str>, label: Arc<str>, window: &'static str }
     LabelClient { upstream: Arc<str>, label: Arc<str>, client: Arc<str> }
     Refused { upstream: Arc<str>, label: Arc<str>, client: Arc<str>, reason: &'static str }
+    Hint { upstream: Arc<str>, label: Arc<str>, hint: &'static str }
+    Mismatch { upstream: Arc<str>, label: Arc<str>, category: Arc<str> }
+    Pool { upstream: Arc<str>, pool: Arc<str> }
     Class { upstream: Arc<str>, label: Arc<str> }
     Retried { upstream: Arc<str> }
     Eviction { cause: &'static str }
@@ -74,6 +78,14 @@ pub(super) struct Families {
     pub(super) limit_refused: Family<Refused, Counter>,
     pub(super) limit_queue: Family<Class, Gauge>,
     pub(super) throttled: Family<Budget, Counter>,
+    pub(super) limit_observed: Family<Refused, Counter>,
+    pub(super) limit_pace: Family<Class, Gauge<f64, AtomicU64>>,
+    pub(super) limit_closed: Family<Class, Gauge>,
+    pub(super) hints: Family<Hint, Counter>,
+    pub(super) mismatches: Family<Mismatch, Counter>,
+    budget_alarm: Family<Pool, Gauge>,
+    budget_others: Family<Pool, Gauge>,
+    budget_durable: Family<Pool, Gauge>,
     retries: Family<Retried, Counter>,
     cache_evictions: Family<Eviction, Counter>,
     config_reloads: Family<Reload, Counter>,
@@ -109,6 +121,14 @@ impl Families {
             limit_refused: declare(r, "weir_limit_refused", "Requests the limiter refused", Family::default()),
             limit_queue: declare(r, "weir_limit_queue", "Requests that wait for a token", Family::default()),
             throttled: declare(r, "weir_upstream_throttled", "Answers 429 that the upstream sent all the same", Family::default()),
+            limit_observed: declare(r, "weir_limit_observed", "What a label in mode observe would have done: wait, or refuse for this reason", Family::default()),
+            limit_pace: declare(r, "weir_limit_pace_ratio", "The part of a label's figure that is used; less than 1 after an upstream's 429", Family::default()),
+            limit_closed: declare(r, "weir_limit_closed_seconds", "For how long the upstream's word still closes a label or its day", Family::default()),
+            hints: declare(r, "weir_upstream_hints", "Rate-limit fields of the upstream that were not taken as they stand", Family::default()),
+            mismatches: declare(r, "weir_label_mismatch", "Answers that the upstream counts in another category than their label", Family::default()),
+            budget_alarm: declare(r, "weir_budget_alarm_percent", "The highest alarm of the day: 0, 50, 80 or 95 percent of the pool spent", Family::default()),
+            budget_others: declare(r, "weir_budget_others", "What others have spent of the day's pool by the upstream's own count", Family::default()),
+            budget_durable: declare(r, "weir_budget_durable", "Whether what is spent today would survive a crash: 1 or 0", Family::default()),
             retries: declare(r, "weir_retries", "Second and later attempts", Family::default()),
             cache_evictions: declare(r, "weir_cache_evictions", "Entries that left the cache", Family::default()),
             config_reloads: declare(r, "weir_config_reloads", "Attempts to load a new configuration", Family::default()),
@@ -117,6 +137,14 @@ impl Families {
 
     pub(super) fn retries(&self, upstream: &str) -> Counter {
         self.retries.get_or_create_owned(&Retried { upstream: upstream.into() })
+    }
+
+    /// The day of a pool; set before encoding.
+    pub(super) fn day(&self, upstream: &str, pool: &str, alarm: u8, others: u32, durable: bool) {
+        let labels = Pool { upstream: upstream.into(), pool: pool.into() };
+        self.budget_alarm.get_or_create(&labels).set(alarm.into());
+        self.budget_others.get_or_create(&labels).set(others.into());
+        self.budget_durable.get_or_create(&labels).set(durable.into());
     }
 
     pub(super) fn cache_evicted(&self, cause: &'static str) {

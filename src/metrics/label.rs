@@ -1,13 +1,14 @@
 //! What the limiter counts with, for one label of an upstream.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::endpoint::Lazy;
-use super::families::{Budget, Class, Families, LabelClient, Refused};
+use super::families::{Budget, Class, Families, Hint, LabelClient, Mismatch, Refused};
 
 /// The series of one label of an upstream.
 #[derive(Debug)]
@@ -78,15 +79,40 @@ impl LabelMetrics {
 
     /// A request was refused. `reason` is one of a closed set.
     pub fn refused(&self, client: usize, reason: &'static str) {
-        if let Some(client) = self.clients.get(client) {
-            let labels = Refused {
-                upstream: Arc::clone(&self.upstream),
-                label: Arc::clone(&self.label),
-                client: Arc::clone(&client.name),
-                reason,
-            };
+        if let Some(labels) = self.reason(client, reason) {
             self.families.limit_refused.get_or_create(&labels).inc();
         }
+    }
+
+    /// A request was let through that would have waited, or been refused for this reason.
+    pub fn observed(&self, client: usize, reason: &'static str) {
+        if let Some(labels) = self.reason(client, reason) {
+            self.families.limit_observed.get_or_create(&labels).inc();
+        }
+    }
+
+    /// Something of the upstream's word was not taken as it stands. `hint` is one of a closed set.
+    pub fn odd(&self, hint: &'static str) {
+        let (upstream, label) = (Arc::clone(&self.upstream), Arc::clone(&self.label));
+        self.families.hints.get_or_create(&Hint { upstream, label, hint }).inc();
+    }
+
+    /// The upstream counts a request under another label of ours, or under none.
+    pub fn mismatched(&self, category: Option<&str>) {
+        let labels = Mismatch {
+            upstream: Arc::clone(&self.upstream),
+            label: Arc::clone(&self.label),
+            category: category.unwrap_or("other").into(),
+        };
+        self.families.mismatches.get_or_create(&labels).inc();
+    }
+
+    /// The pace as a part of the figure, and how long the label is still closed; set before
+    /// encoding.
+    pub fn pace(&self, ratio: f64, closed: Duration) {
+        self.families.limit_pace.get_or_create(&self.class()).set(ratio);
+        let closed = i64::try_from(closed.as_secs()).unwrap_or(i64::MAX);
+        self.families.limit_closed.get_or_create(&self.class()).set(closed);
     }
 
     /// How long a request waited for its token.
@@ -107,6 +133,16 @@ impl LabelMetrics {
     /// The upstream answered 429 all the same, because of this window.
     pub fn throttled(&self, window: &'static str) {
         self.families.throttled.get_or_create(&self.window(window)).inc();
+    }
+
+    fn reason(&self, client: usize, reason: &'static str) -> Option<Refused> {
+        let client = self.clients.get(client)?;
+        Some(Refused {
+            upstream: Arc::clone(&self.upstream),
+            label: Arc::clone(&self.label),
+            client: Arc::clone(&client.name),
+            reason,
+        })
     }
 
     fn class(&self) -> Class {

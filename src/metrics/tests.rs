@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use std::time::Duration;
 
 fn clients() -> [Arc<str>; 2] {
     ["console".into(), "bil\"ling\\\n".into()]
@@ -32,6 +33,11 @@ fn used() -> Metrics {
     label.waited(0.02);
     label.queue(4);
     label.throttled("second");
+    label.observed(0, "wait");
+    label.odd("absurd");
+    label.mismatched(None);
+    label.pace(0.7, Duration::from_secs(5));
+    metrics.day("zoom", "daily", 50, 1000, true);
     metrics.retries("zoom").inc();
     metrics.cache_evicted("size");
     metrics.config_reloaded("ok");
@@ -193,6 +199,14 @@ fn every_family_of_the_design_is_there_under_its_name() {
         ("weir_limit_refused_total", "counter"),
         ("weir_limit_queue", "gauge"),
         ("weir_upstream_throttled_total", "counter"),
+        ("weir_limit_observed_total", "counter"),
+        ("weir_limit_pace_ratio", "gauge"),
+        ("weir_limit_closed_seconds", "gauge"),
+        ("weir_upstream_hints_total", "counter"),
+        ("weir_label_mismatch_total", "counter"),
+        ("weir_budget_alarm_percent", "gauge"),
+        ("weir_budget_others", "gauge"),
+        ("weir_budget_durable", "gauge"),
         ("weir_retries_total", "counter"),
         ("weir_config_reloads_total", "counter"),
         ("weir_build_info", "gauge"),
@@ -203,7 +217,7 @@ fn every_family_of_the_design_is_there_under_its_name() {
         assert_eq!(parsed.types.get(name).map(String::as_str), Some(kind), "{name}");
     }
     let ours = parsed.types.keys().filter(|name| name.starts_with("weir_")).count();
-    assert_eq!(ours, 22, "a family this test does not know: {:#?}", parsed.types);
+    assert_eq!(ours, 30, "a family this test does not know: {:#?}", parsed.types);
 }
 
 #[test]
@@ -223,6 +237,14 @@ fn figures_stand_in_the_series_they_belong_to() {
     close("weir_limit_saved_total{client=bil\"ling\\\n,label=heavy,upstream=zoom}", 2.0);
     close("weir_limit_queue{label=heavy,upstream=zoom}", 4.0);
     close("weir_in_flight", 3.0);
+    close("weir_limit_observed_total{client=console,label=heavy,reason=wait,upstream=zoom}", 1.0);
+    close("weir_upstream_hints_total{hint=absurd,label=heavy,upstream=zoom}", 1.0);
+    close("weir_label_mismatch_total{category=other,label=heavy,upstream=zoom}", 1.0);
+    close("weir_limit_pace_ratio{label=heavy,upstream=zoom}", 0.7);
+    close("weir_limit_closed_seconds{label=heavy,upstream=zoom}", 5.0);
+    close("weir_budget_alarm_percent{pool=daily,upstream=zoom}", 50.0);
+    close("weir_budget_others{pool=daily,upstream=zoom}", 1000.0);
+    close("weir_budget_durable{pool=daily,upstream=zoom}", 1.0);
 
     let duration = "weir_request_duration_seconds";
     close(&format!("{duration}_bucket{{cache=hit,endpoint=list-users,le=0.0005}}"), 1.0);

@@ -170,6 +170,9 @@ pub enum Priority {
 }
 
 impl Priority {
+    /// The highest first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+
     /// As written in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,12 +4,14 @@
 
 pub mod cache_key;
 pub mod credential;
+pub mod day;
 pub mod endpoint;
 pub mod fair_queue;
 pub mod feedback;
 pub mod freshness;
 mod id;
 pub mod oauth2;
+pub mod pace;
 pub mod page;
 pub mod params;
 pub mod quota;
@@ -18,3 +20,4 @@ pub mod retry;
 pub mod route;
 pub mod share;
 pub mod spelling;
+pub mod window;

@@ -1,4 +1,5 @@
-//! The admin listener: `/metrics`, `/livez`, `/readyz`, `/status`. Never on the public listener.
+//! The admin listener: `/metrics`, `/livez`, `/readyz`, `/status`, `/reopen`. Never on the public
+//! listener.
 
 mod accept;
 #[cfg(test)]
@@ -22,6 +23,10 @@ use crate::metrics::Metrics;
 /// Writes what `/status` shows.
 pub type StatusSource = Arc<dyn Fn() -> Value + Send + Sync>;
 
+/// Forgets what an upstream has said about its limits: of one upstream or all, of one label or all.
+/// How many labels there were.
+pub type Reopen = Arc<dyn Fn(Option<&str>, Option<&str>) -> usize + Send + Sync>;
+
 /// Sets the gauges that are computed when somebody asks.
 pub type Refresh = Arc<dyn Fn() + Send + Sync>;
 
@@ -31,6 +36,7 @@ pub struct AdminService {
     metrics: Arc<Metrics>,
     status: StatusSource,
     refresh: Refresh,
+    reopen: Reopen,
     drain: Drain,
 }
 
@@ -47,9 +53,10 @@ impl AdminService {
         metrics: Arc<Metrics>,
         status: StatusSource,
         refresh: Refresh,
+        reopen: Reopen,
         drain: Drain,
     ) -> Self {
-        Self { metrics, status, refresh, drain }
+        Self { metrics, status, refresh, reopen, drain }
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
@@ -58,13 +65,37 @@ impl AdminService {
             "/livez" => |_, _| Page::text(StatusCode::OK, "ok\n"),
             "/readyz" => |admin, _| admin.readiness(),
             "/status" => |admin, _| admin.status(),
+            "/reopen" => return self.reopening(request),
             _ => |_, _| Page::problem(StatusCode::NOT_FOUND, NOT_FOUND),
         };
         match *request.method() {
             Method::GET => page(self, request).into_response(true),
             Method::HEAD => page(self, request).into_response(false),
-            _ => method_not_allowed(),
+            _ => method_not_allowed("GET, HEAD"),
         }
+    }
+
+    /// What the upstream has said is forgotten. Whatever is named has to be there.
+    fn reopening<B>(&self, request: &Request<B>) -> Response<Body> {
+        if request.method() != Method::POST {
+            return method_not_allowed("POST");
+        }
+        let (mut upstream, mut label) = (None, None);
+        for pair in request.uri().query().unwrap_or_default().split('&').filter(|p| !p.is_empty()) {
+            match pair.split_once('=') {
+                Some(("upstream", name)) if upstream.is_none() => upstream = Some(name),
+                Some(("label", name)) if label.is_none() => label = Some(name),
+                _ => return Page::problem(StatusCode::BAD_REQUEST, REOPEN).into_response(true),
+            }
+        }
+        let page = match (self.reopen)(upstream, label) {
+            0 => Page::problem(StatusCode::NOT_FOUND, "There is no such label."),
+            reopened => {
+                let text = format!("{}\n", json!({ "reopened": reopened }));
+                Page::new(StatusCode::OK, "application/json", text)
+            }
+        };
+        page.into_response(true)
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Page {
@@ -102,8 +133,8 @@ impl<B> tower::Service<Request<B>> for AdminService {
     }
 }
 
-const NOT_FOUND: &str = "The admin listener has /metrics, /livez, /readyz and /status.";
-const METHODS: &str = "The admin listener answers GET and HEAD.";
+const NOT_FOUND: &str = "The admin listener has /metrics, /livez, /readyz, /status and /reopen.";
+const REOPEN: &str = "POST /reopen?upstream=NAME&label=NAME; without a name, all of them.";
 
 struct Page {
     status: StatusCode,
@@ -146,9 +177,10 @@ impl Page {
     }
 }
 
-fn method_not_allowed() -> Response<Body> {
-    let page = Page::problem(StatusCode::METHOD_NOT_ALLOWED, METHODS);
+fn method_not_allowed(allow: &'static str) -> Response<Body> {
+    let detail = format!("This page answers {allow}.");
+    let page = Page::problem(StatusCode::METHOD_NOT_ALLOWED, &detail);
     let mut response = page.into_response(true);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     response
 }

@@ -4,4 +4,5 @@ pub mod cache;
 pub mod credential;
 pub mod entry;
 pub mod flight;
+pub mod ledger;
 pub mod limiter;

@@ -4,12 +4,11 @@ use super::*;
 use crate::clock::Clock;
 use crate::layers::render_errors::RenderErrorsLayer;
 use crate::layers::testing::{Fake, Rig, answer, field, send};
-use crate::policy::endpoint::{Priority, Weight};
-use crate::policy::fair_queue::Share;
+
+use crate::layers::testing::share;
 
 fn client() -> Arc<Client> {
-    let share = Share { client: 0, weight: Weight::MIN, priority: Priority::Normal };
-    Arc::new(Client::new("console".into(), share, None, &Clock::system()))
+    Arc::new(Client::new(0, share("console"), None, &Clock::system()))
 }
 
 fn code(clients: &Clients, authorization: Option<&str>) -> &'static str {

@@ -13,7 +13,7 @@ use crate::layers::testing::{
     Answer, Fake, Rig, SECOND, answer, code, field, label, send, start, text,
 };
 use crate::policy::credential::{AuthScheme, Grant};
-use crate::policy::quota::JITTER_MARGIN;
+use crate::policy::window::TICK;
 use crate::secret::Secret;
 use crate::store::credential::AuthError;
 use crate::store::limiter::Reason;
@@ -106,14 +106,14 @@ async fn a_token_is_waited_for_and_the_wait_is_told() {
     let rig = Rig::with(|setup| setup.label = Some(label(1, 5 * SECOND)));
     let limit = limit(&rig, &always(|| Ok(answer(200, &[], ""))));
     let start = rig.clock.now();
-    for wait in [Duration::ZERO, SECOND + JITTER_MARGIN] {
+    for wait in [Duration::ZERO, SECOND + TICK] {
         let request = rig.fetch(Method::GET);
         let record = Arc::clone(&request.record);
         send(&limit, request).await.unwrap();
         let told = record.wait().unwrap();
         assert!(told >= wait && told < wait + Duration::from_millis(5), "{told:?}");
     }
-    assert!(rig.clock.now() - start >= SECOND + JITTER_MARGIN);
+    assert!(rig.clock.now() - start >= SECOND + TICK);
     assert_eq!(rig.spent(), 2);
 }
 
@@ -131,7 +131,7 @@ async fn a_refusal_tells_when_to_come_back_and_what_is_left() {
     }
     let refused = send(&limit, rig.fetch(Method::GET)).await.unwrap_err();
     let GatewayError::Limited { refused, quota } = refused else { panic!("{refused}") };
-    assert_eq!((refused.reason, refused.retry_after), (Reason::Rate, SECOND + JITTER_MARGIN));
+    assert_eq!((refused.reason, refused.retry_after), (Reason::Rate, SECOND + TICK));
     assert_eq!(quota.policy, "\"heavy\";q=2;w=1, \"daily\";q=1000;w=86400");
     assert_eq!(quota.current, "\"heavy\";r=0;t=1, \"daily\";r=998;t=43200");
     assert_eq!((fake.calls(), rig.spent()), (2, 2));

@@ -19,6 +19,11 @@ fn admin() -> Admin {
         Arc::new(move || {
             entries.set(7);
         }),
+        Arc::new(|upstream, label| match (upstream, label) {
+            (None, None) => 4,
+            (Some("zoom"), Some("heavy")) => 1,
+            _ => 0,
+        }),
         drain.clone(),
     );
     Admin { service, drain }

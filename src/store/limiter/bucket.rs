@@ -1,5 +1,6 @@
-//! A label's token bucket: governor's arithmetic on our clock, with refunds.
+//! A token bucket: governor's arithmetic on our clock, with refunds and figures that change.
 
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,36 +10,48 @@ use governor::nanos::Nanos;
 use governor::state::{NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
-use crate::policy::quota::LabelSpec;
+type Meter = RateLimiter<NotKeyed, Cell, Manual, NoOpMiddleware<Duration>>;
 
 /// How many may leave at once after a rest, and how fast that comes back.
 #[derive(Debug)]
 pub(super) struct Bucket {
-    limiter: Option<RateLimiter<NotKeyed, Cell, Manual, NoOpMiddleware<Duration>>>,
+    meter: Option<Meter>,
     time: Manual,
     epoch: Instant,
     period: Duration,
     burst: u32,
-    /// Same cell as the limiter's.
+    /// Same cell as the meter's.
     cell: Cell,
 }
 
 impl Bucket {
-    pub(super) fn new(spec: &LabelSpec, epoch: Instant) -> Self {
-        let window = spec.windows.iter().min_by_key(|window| window.per);
-        let time = Manual::default();
-        let cell = Cell::default();
-        let period = window.map_or(Duration::ZERO, |window| window.per / window.limit.get());
-        let limiter = Quota::with_period(period).map(|quota| {
-            RateLimiter::new(quota.allow_burst(spec.burst), cell.clone(), time.clone())
-        });
-        Self { limiter, time, epoch, period, burst: spec.burst.get(), cell }
+    /// One token every `period`, up to `burst`. A period of zero meters nothing.
+    pub(super) fn new(period: Duration, burst: NonZeroU32, epoch: Instant) -> Self {
+        let (time, cell) = (Manual::default(), Cell::default());
+        let meter = meter(period, burst, &cell, &time);
+        Self { meter, time, epoch, period, burst: burst.get(), cell }
+    }
+
+    /// Other figures; so many tokens as have been taken are taken.
+    pub(super) fn change(&mut self, period: Duration, burst: NonZeroU32, now: Instant) {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let now = nanos(now.saturating_duration_since(self.epoch));
+        let taken = u128::from(self.cell.value().saturating_sub(now));
+        let scaled = taken * period.as_nanos() / self.period.as_nanos().max(1);
+        self.cell.set(now.saturating_add(u64::try_from(scaled).unwrap_or(u64::MAX)));
+        self.meter = meter(period, burst, &self.cell, &self.time);
+        (self.period, self.burst) = (period, burst.get());
+    }
+
+    /// The time between two tokens.
+    pub(super) fn period(&self) -> Duration {
+        self.period
     }
 
     /// Takes a token, if there is one.
     pub(super) fn take(&self, now: Instant) -> Option<()> {
         self.time.set(now.saturating_duration_since(self.epoch));
-        self.limiter.as_ref().map_or(Some(()), |limiter| limiter.check().ok())
+        self.meter.as_ref().map_or(Some(()), |meter| meter.check().ok())
     }
 
     /// Puts a token back.
@@ -49,15 +62,22 @@ impl Bucket {
 
     /// When a token comes for a request with `ahead` others before it.
     pub(super) fn earliest(&self, ahead: usize, now: Instant) -> Instant {
-        if self.limiter.is_none() {
+        if self.meter.is_none() {
             return now;
         }
         let tolerance = self.period * (self.burst - 1);
         let arrival = self.epoch + Duration::from_nanos(self.cell.value());
-        let ahead = self.period * u32::try_from(ahead).unwrap_or(u32::MAX);
+        let ahead = self.period.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
         let due = arrival.max(now) + ahead;
         due.checked_sub(tolerance).map_or(now, |due| due.max(now))
     }
+}
+
+fn meter(period: Duration, burst: NonZeroU32, cell: &Cell, time: &Manual) -> Option<Meter> {
+    // The meter counts from what its clock reads now: from the epoch, as every other one.
+    time.set(Duration::ZERO);
+    let quota = Quota::with_period(period)?.allow_burst(burst);
+    Some(RateLimiter::new(quota, cell.clone(), time.clone()))
 }
 
 /// Time as it was last set: the bucket is only asked under the limiter's lock, with `now` in hand.
@@ -88,9 +108,12 @@ impl Cell {
         self.0.load(Ordering::Relaxed)
     }
 
+    fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     fn lower(&self, by: u64) {
-        let lowered = self.value().saturating_sub(by);
-        self.0.store(lowered, Ordering::Relaxed);
+        self.set(self.value().saturating_sub(by));
     }
 }
 

@@ -1,39 +1,43 @@
-//! What an upstream's budget consists of, and the two questions asked of it.
+//! What an upstream's budget consists of, and what is asked of it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
 
-use super::bucket::Bucket;
-use super::{LabelIndex, Reason};
+use super::label::{Door, Label};
+use super::{LabelIndex, Observed, Reason, Refused};
+use crate::policy::day::{DayLedger, DayToken, Denied};
+use crate::policy::endpoint::UpstreamId;
 use crate::policy::fair_queue::FairQueue;
-use crate::policy::quota::{DayLedger, LabelSpec, PoolSpec, WindowGuard};
+use crate::policy::quota::{LabelSpec, Mode, PoolSpec};
+use crate::policy::share::{ClientId, Share};
 
 #[derive(Debug)]
 pub(super) struct State {
+    pub(super) upstream: UpstreamId,
+    /// By [`LabelIndex`]. One that is not configured any more keeps its place and its budget.
     pub(super) labels: Vec<Label>,
     pub(super) pools: Vec<DayLedger>,
     pub(super) draining: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Label {
-    pub(super) spec: LabelSpec,
-    pub(super) bucket: Bucket,
-    pub(super) windows: Vec<WindowGuard>,
-    pub(super) pool: Option<usize>,
-    pub(super) closed_until: Option<Instant>,
-    pub(super) queue: FairQueue<oneshot::Sender<Taken>>,
-    latency: Latency,
+    /// What was spent is written down for good.
+    pub(super) closed: bool,
+    /// Wakes the task that writes the days down.
+    pub(super) due: Arc<Notify>,
 }
 
 /// A token that has been taken in every window.
 #[derive(Clone, Debug)]
 pub(super) struct Taken {
-    /// The day it was taken on, named by its end.
-    pub(super) day: Option<SystemTime>,
+    client: ClientId,
+    /// The day it was taken on.
+    day: Option<DayToken>,
     /// When the request left, once it has.
-    pub(super) left: Option<Instant>,
+    left: Option<Instant>,
+    /// The day knows what became of it.
+    settled: bool,
+    /// Counted where it would have left, if anybody were held back.
+    pub(super) observed: Option<Observed>,
 }
 
 /// The time now, on both clocks.
@@ -43,145 +47,246 @@ pub(super) struct Now {
     pub(super) wall: SystemTime,
 }
 
-/// How long the upstream takes to answer when nothing is in the way.
-#[derive(Debug, Default)]
-struct Latency {
-    least: Duration,
-    answers: u32,
+impl Now {
+    fn until(self, wall: SystemTime) -> Duration {
+        wall.duration_since(self.wall).unwrap_or_default()
+    }
 }
 
-/// Before so many answers nothing is known: all of them may have been late, as on a cold start.
-const WARM_UP: u32 = 50;
-
-/// How late requests may arrive without their answers telling, because all of them were. It costs
-/// a twentieth of a second's figure where the upstream takes longer than that to answer, and next
-/// to nothing where it does not.
-const DOUBT: Duration = Duration::from_millis(50);
-
-impl Latency {
-    /// How long after it left a request may have arrived.
-    fn lateness(&self, took: Duration) -> Duration {
-        if self.answers < WARM_UP {
-            return took;
-        }
-        took.saturating_sub(self.least).max(DOUBT).min(took)
-    }
-
-    /// The fastest answers show the upstream's own time. It drifts up slowly, should the upstream
-    /// slow down for good.
-    fn seen(&mut self, took: Duration) {
-        self.least = if self.answers == 0 || took < self.least {
-            took
-        } else {
-            self.least + (took - self.least) / 64
-        };
-        self.answers = self.answers.saturating_add(1);
-    }
+/// Why there is no token now.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Held {
+    /// There will be one, then.
+    Until(Reason, Instant),
+    /// The day will tell in a moment: somebody will say so.
+    Soon,
+    /// Not before the day changes, or what the upstream says of it.
+    Refused(Refused),
 }
 
 impl State {
-    /// Untouched.
-    pub(super) fn new(labels: &[LabelSpec], pools: &[PoolSpec], now: Now) -> Self {
-        let label = |spec: &LabelSpec| Label {
-            bucket: Bucket::new(spec, now.mono),
-            windows: spec.windows.iter().map(|&window| WindowGuard::new(window)).collect(),
-            pool: spec.pool.as_ref().and_then(|id| pools.iter().position(|pool| pool.id == *id)),
-            closed_until: None,
-            queue: FairQueue::default(),
-            latency: Latency::default(),
-            spec: spec.clone(),
-        };
-        Self {
-            labels: labels.iter().map(label).collect(),
-            pools: pools.iter().map(|pool| DayLedger::new(pool, now.wall)).collect(),
-            draining: false,
-        }
+    /// Untouched and empty.
+    pub(super) fn new(upstream: UpstreamId) -> Self {
+        let (labels, pools) = (Vec::new(), Vec::new());
+        Self { upstream, labels, pools, draining: false, closed: false, due: Arc::default() }
     }
 
-    /// When a request may leave that has `ahead` others before it, and what it waits for.
-    pub(super) fn earliest(&self, index: LabelIndex, ahead: usize, now: Now) -> (Reason, Instant) {
-        let Some(label) = self.labels.get(index.0) else {
-            return (Reason::Rate, now.mono);
-        };
-        let windows = label.windows.iter().map(|window| window.earliest(ahead, now.mono));
-        let rate = windows.max().unwrap_or(now.mono).max(label.bucket.earliest(ahead, now.mono));
-        let closed = label.closed_until.filter(|&until| until > now.mono);
-        let day = label.pool.and_then(|index| self.pools.get(index)).and_then(|pool| {
-            let short = usize::try_from(pool.remaining_at(now.wall)).unwrap_or(usize::MAX) <= ahead;
-            short.then(|| now.mono + pool.opens().duration_since(now.wall).unwrap_or_default())
-        });
-        match (day, closed) {
-            (Some(day), _) => (Reason::Day, day.max(rate)),
-            // Those ahead leave when it opens, at the label's pace.
-            (None, Some(closed)) => {
-                (Reason::UpstreamClosed, closed + rate.saturating_duration_since(now.mono))
+    /// Makes labels and pools what a configuration says. What is known by the same name keeps its
+    /// budget; pools that are not there yet begin untouched. The labels that are new.
+    pub(super) fn adopt(
+        &mut self,
+        labels: &[LabelSpec],
+        pools: &[PoolSpec],
+        now: Now,
+    ) -> Vec<LabelIndex> {
+        for spec in pools {
+            match self.pools.iter_mut().find(|pool| pool.spec().id == spec.id) {
+                Some(pool) => pool.change(spec, now.wall),
+                None => self.pools.push(DayLedger::new(spec, now.wall)),
             }
-            _ => (Reason::Rate, rate),
         }
+        let mut new = Vec::new();
+        for spec in labels {
+            let pool = spec.pool.as_ref();
+            let pool = pool.and_then(|id| self.pools.iter().position(|p| p.spec().id == *id));
+            match self.labels.iter_mut().find(|label| label.spec.id == spec.id) {
+                Some(label) => {
+                    label.change(spec, pool, now.mono);
+                    label.changed.notify_one();
+                }
+                None => {
+                    new.push(LabelIndex(self.labels.len()));
+                    self.labels.push(Label::new(spec, pool, now.mono));
+                }
+            }
+        }
+        self.due.notify_one();
+        new
+    }
+
+    /// A label and its pool.
+    pub(super) fn parts(
+        &mut self,
+        index: LabelIndex,
+    ) -> Option<(&mut Label, Option<&mut DayLedger>)> {
+        let label = self.labels.get_mut(index.0)?;
+        let pool = label.pool.and_then(|at| self.pools.get_mut(at));
+        Some((label, pool))
+    }
+
+    /// Whether the day has something for a request that `ahead` others go before.
+    pub(super) fn day_admits(
+        &mut self,
+        index: LabelIndex,
+        share: &Share,
+        ahead: usize,
+        now: Now,
+    ) -> Result<(), Held> {
+        let Some((_, Some(pool))) = self.parts(index) else { return Ok(()) };
+        let (reason, opens) = match pool.admits(share, ahead, now.wall) {
+            Ok(()) => return Ok(()),
+            Err(Denied::Soon) => {
+                let due = pool.is_due();
+                if due {
+                    self.due.notify_one();
+                }
+                return Err(Held::Soon);
+            }
+            Err(Denied::Spent(opens)) => (Reason::Day, opens),
+            Err(Denied::Share(opens)) => (Reason::ClientShare, opens),
+        };
+        Err(Held::Refused(Refused { reason, retry_after: now.until(opens) }))
     }
 
     /// Takes one in every window, or in none.
-    pub(super) fn take(&mut self, index: LabelIndex, now: Now) -> Option<Taken> {
-        let label = self.labels.get_mut(index.0)?;
-        let pool = label.pool.and_then(|index| self.pools.get_mut(index));
-        if let Some(pool) = &pool
-            && pool.remaining_at(now.wall) == 0
-        {
-            return None;
+    pub(super) fn take(
+        &mut self,
+        index: LabelIndex,
+        share: &Share,
+        door: Door,
+        now: Now,
+    ) -> Result<Taken, Held> {
+        self.day_admits(index, share, 0, now)?;
+        let never = Refused { reason: Reason::Rate, retry_after: Duration::MAX };
+        let Some((label, _)) = self.parts(index) else { return Err(Held::Refused(never)) };
+        if !label.take(door, now.mono) {
+            // Two pieces of arithmetic, the meter's and ours: where they disagree, it shall cost a
+            // millisecond and not a core.
+            let (reason, at) = label.free_at(door, now.mono);
+            return Err(Held::Until(reason, at.max(now.mono + Duration::from_millis(1))));
         }
-        let closed = label.closed_until.is_some_and(|until| until > now.mono);
-        if closed || label.windows.iter().any(|w| w.earliest(0, now.mono) > now.mono) {
-            return None;
+        Ok(self.taken(index, share, None, now))
+    }
+
+    /// Lets a request go, whatever there is, and says what would have become of it.
+    pub(super) fn observe(
+        &mut self,
+        index: LabelIndex,
+        share: &Share,
+        deadline: Instant,
+        now: Now,
+    ) -> Option<Taken> {
+        let day = self.day_admits(index, share, 0, now);
+        let (label, _) = self.parts(index)?;
+        let until = deadline.min(now.mono + label.spec.max_wait);
+        let (reason, at) = label.free_at(Door::Open, now.mono);
+        let observed = match day {
+            Err(Held::Refused(refused)) => Some(Observed::Refused(refused.reason)),
+            _ if at > until => Some(Observed::Refused(reason)),
+            _ if at > now.mono => {
+                // As if it left when it may: those who come after it find it there.
+                label.windows.iter_mut().for_each(|guard| guard.count(at, now.mono));
+                Some(Observed::Waits)
+            }
+            // The meter may disagree by a hair; then it has not been counted, and nobody waits.
+            _ if label.take(Door::Open, now.mono) => None,
+            _ => Some(Observed::Waits),
+        };
+        Some(self.taken(index, share, observed, now))
+    }
+
+    /// Takes one of the day.
+    fn taken(
+        &mut self,
+        index: LabelIndex,
+        share: &Share,
+        observed: Option<Observed>,
+        now: Now,
+    ) -> Taken {
+        let client = share.client.clone();
+        let mut taken = Taken { client, day: None, left: None, settled: false, observed };
+        let upstream = self.upstream.clone();
+        if let Some((_, Some(pool))) = self.parts(index) {
+            taken.day = Some(pool.take(&taken.client, now.wall));
+            if let Some(percent) = pool.alarm() {
+                let (id, left) = (pool.spec().id.clone(), pool.remaining());
+                tracing::warn!(%upstream, pool = %id, percent, left, "{percent} % of the day's pool is spent");
+            }
+            if pool.is_due() {
+                self.due.notify_one();
+            }
         }
-        // Last, because it is the only check that takes.
-        label.bucket.take(now.mono)?;
-        for window in &mut label.windows {
-            window.take();
-        }
-        let day = pool.map(|pool| {
-            pool.roll(now.wall);
-            pool.take();
-            pool.ends()
-        });
-        Some(Taken { day, left: None })
+        taken
     }
 
     /// A request is on its way.
     pub(super) fn left(&mut self, index: LabelIndex, taken: &mut Taken, now: Instant) {
         if taken.left.is_none()
-            && let Some(label) = self.labels.get_mut(index.0)
+            && let Some((label, _)) = self.parts(index)
         {
-            label.windows.iter_mut().for_each(|window| window.left(now));
+            if taken.observed.is_none() {
+                label.windows.iter_mut().for_each(|guard| guard.left(now));
+            }
             taken.left = Some(now);
         }
     }
 
-    /// A request has been answered. It arrived between leaving and now: later than others by as
-    /// much as its answer came later than theirs, and by [`DOUBT`] where they may have been late
-    /// themselves.
+    /// The head of a request's answer is here.
     pub(super) fn answered(&mut self, index: LabelIndex, taken: &mut Taken, now: Instant) {
         self.left(index, taken, now);
-        let (Some(left), Some(label)) = (taken.left, self.labels.get_mut(index.0)) else { return };
-        let took = now.saturating_duration_since(left);
-        let arrived = left + label.latency.lateness(took);
-        label.windows.iter_mut().for_each(|window| window.restamp(left, arrived));
-        taken.left = Some(arrived);
-        label.latency.seen(took);
+        self.settle(index, taken);
+        let Some((label, _)) = self.parts(index) else { return };
+        if let (Some(left), None) = (taken.left, taken.observed) {
+            label.windows.iter_mut().for_each(|guard| guard.answered(left, now));
+        }
+        self.wake_all_of_pool(index);
     }
 
-    /// Gives a token back in every window; the labels that may have waited for it.
-    pub(super) fn give_back(&mut self, index: LabelIndex, taken: &Taken) -> Vec<LabelIndex> {
-        let Some(label) = self.labels.get_mut(index.0) else { return Vec::new() };
-        label.bucket.give_back();
-        label.windows.iter_mut().for_each(|window| window.give_back(taken.left));
-        let pool = label.pool;
-        if let (Some(pool), Some(day)) = (pool.and_then(|i| self.pools.get_mut(i)), taken.day) {
-            pool.give_back(day);
+    /// What became of a request is known, or never will be.
+    pub(super) fn settle(&mut self, index: LabelIndex, taken: &mut Taken) {
+        let Some(day) = taken.day.filter(|_| !taken.settled) else { return };
+        if let Some((_, Some(pool))) = self.parts(index) {
+            pool.settle(day);
+            taken.settled = true;
         }
-        let waits = |(at, label): (usize, &Label)| {
-            let concerned = at == index.0 || (pool.is_some() && label.pool == pool);
-            (concerned && !label.queue.is_empty()).then_some(LabelIndex(at))
+    }
+
+    /// Gives a token back in every window.
+    pub(super) fn give_back(&mut self, index: LabelIndex, taken: &Taken) {
+        let Some((label, pool)) = self.parts(index) else { return };
+        if taken.observed.is_none() {
+            label.give_back(taken.left);
+        }
+        if let (Some(pool), Some(day)) = (pool, taken.day) {
+            pool.give_back(day, &taken.client);
+            if pool.is_due() {
+                self.due.notify_one();
+            }
+        }
+        self.wake_all_of_pool(index);
+    }
+
+    /// Something may have become free for those who wait here, or for the same pool.
+    pub(super) fn wake_all_of_pool(&self, index: LabelIndex) {
+        let Some(own) = self.labels.get(index.0) else { return };
+        let concerned = |label: &&Label| {
+            !label.queue.is_empty()
+                && (label.spec.id == own.spec.id || (own.pool.is_some() && own.pool == label.pool))
         };
-        self.labels.iter().enumerate().filter_map(waits).collect()
+        self.labels.iter().filter(concerned).for_each(|label| label.changed.notify_one());
+    }
+
+    /// Refuses everybody who waits, and everybody who would.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        for label in &mut self.labels {
+            label.queue = FairQueue::default();
+        }
+    }
+
+    /// Whether a label holds anybody back.
+    pub(super) fn mode(&self, index: LabelIndex) -> Mode {
+        self.labels.get(index.0).map_or(Mode::Enforce, |label| label.spec.mode)
+    }
+}
+
+impl Taken {
+    pub(super) fn day(&self) -> Option<DayToken> {
+        self.day
+    }
+
+    /// When the request left; now, if it has not.
+    pub(super) fn left_by(&self, now: Instant) -> Instant {
+        self.left.unwrap_or(now)
     }
 }

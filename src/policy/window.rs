@@ -1,0 +1,168 @@
+//! One sliding window: never more than its figure, and never much less.
+//!
+//! # The arithmetic
+//!
+//! A token bucket of capacity B and rate R lets B + R through in one window, so capacity and rate
+//! alone cannot be exact, full, and let a whole figure leave at once after a rest. Three parts do
+//! that together:
+//!
+//! - **The guard** (here) remembers when the requests of the last window arrived. Request n leaves
+//!   when request n - figure arrived a whole window and a [`TICK`] ago. That is exact by
+//!   construction, whatever the pattern, and it is full: nothing else holds a request back, so
+//!   under saturation the figure goes through in every window.
+//! - **The bucket** (`store`, metered by governor) bounds how many leave at once after a rest, for
+//!   a label whose `burst` is below its figure.
+//! - **The queue's pace** (the same meter) lets those who have to wait leave one after the other, a
+//!   quarter faster than the figure, so that a client with few requests under way finds its turn
+//!   again and again, and not once in every window.
+//!
+//! # When a request arrives
+//!
+//! What the upstream counts is arrivals, and we only know that a request arrived after it left and
+//! before its answer came. The later end of that is always safe, and costs the figure as much as
+//! answers take. So an answer's time is taken for the arrival as long as answers come, on average,
+//! within [`DOUBT`] of the window: then the guard holds with certainty. An upstream that takes
+//! longer is believed to take its usual time: the guard learns a base time such that what answers
+//! take beyond it is [`DOUBT`] on average, and takes a request for so much late. A request under
+//! way, and one whose answer was quick for this upstream, counts as [`JITTER`] late: that is the
+//! margin for what the network does and no answer tells.
+//!
+//! The price is at most one hundredth of the figure in the long run, and once, when the upstream's
+//! time is not known yet, about as much time as one answer takes.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::quota::WindowSpec;
+
+/// How much longer than its name a window is kept: clocks tick, and some upstreams count both ends.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// How much later than others a request may arrive without its answer telling.
+pub const JITTER: Duration = Duration::from_millis(5);
+
+/// What not knowing the arrival may cost on average: a hundredth of the window.
+pub const DOUBT: u32 = 100;
+
+/// Guards one sliding window; see the module.
+#[derive(Debug)]
+pub struct WindowGuard {
+    spec: WindowSpec,
+    /// When the requests of the last window arrived at the latest, in order.
+    arrivals: VecDeque<Instant>,
+    /// Admitted, and still looking for a connection: each as if it left at every moment anew.
+    pending: usize,
+    /// What answers are believed to take when the request was not late.
+    base: Duration,
+}
+
+impl WindowGuard {
+    /// A window in which nothing has happened.
+    pub fn new(spec: WindowSpec) -> Self {
+        Self { spec, arrivals: VecDeque::new(), pending: 0, base: Duration::ZERO }
+    }
+
+    /// The window.
+    pub fn spec(&self) -> WindowSpec {
+        self.spec
+    }
+
+    /// Another figure for the same length; what has left has left.
+    pub fn change(&mut self, spec: WindowSpec) {
+        self.spec = spec;
+    }
+
+    fn kept(&self) -> Duration {
+        self.spec.per + TICK
+    }
+
+    /// When a request may leave that has `ahead` others before it, each leaving as soon as it may
+    /// and its answer coming at once. `allowed` is the figure now in force, 1 or more.
+    pub fn earliest(&self, allowed: usize, ahead: usize, now: Instant) -> Instant {
+        let allowed = allowed.max(1);
+        let rounds = u32::try_from(ahead / allowed).unwrap_or(u32::MAX);
+        let held = self.arrivals.len() + self.pending;
+        let first = (held + ahead % allowed).checked_sub(allowed).map_or(now, |index| {
+            let kept = self.kept();
+            self.arrivals.get(index).map_or(now + kept, |&arrived| now.max(arrived + kept))
+        });
+        first + self.kept().saturating_mul(rounds)
+    }
+
+    /// Admits a request, if [`WindowGuard::earliest`] says that it may leave.
+    pub fn take(&mut self, now: Instant) {
+        self.drop_past(now);
+        self.pending += 1;
+    }
+
+    /// Counts a request as arriving at an instant to come, without having admitted it.
+    pub fn count(&mut self, at: Instant, now: Instant) {
+        self.drop_past(now);
+        self.insert(at);
+    }
+
+    /// An admitted request is on its way.
+    pub fn left(&mut self, now: Instant) {
+        self.pending = self.pending.saturating_sub(1);
+        self.insert(now + JITTER);
+    }
+
+    /// The answer's head to a request that left then is here.
+    pub fn answered(&mut self, left: Instant, now: Instant) {
+        let late = self.late(now.saturating_duration_since(left));
+        self.forget(left + JITTER);
+        self.insert(left + late);
+    }
+
+    /// An admitted request did not go after all; `left` is when it did, if it seemed to.
+    pub fn give_back(&mut self, left: Option<Instant>) {
+        match left {
+            Some(at) => self.forget(at + JITTER),
+            None => self.pending = self.pending.saturating_sub(1),
+        }
+    }
+
+    /// How many of `allowed` may leave now.
+    pub fn remaining(&self, allowed: usize, now: Instant) -> usize {
+        let kept = self.kept();
+        let held = self.arrivals.iter().rev().take_while(|&&at| at + kept > now).count();
+        allowed.saturating_sub(held + self.pending)
+    }
+
+    /// How late a request is taken to have arrived whose answer took so long.
+    fn late(&mut self, took: Duration) -> Duration {
+        let late = took.saturating_sub(self.base).max(JITTER).min(took);
+        let doubt = self.spec.per / DOUBT;
+        // A window's worth of answers to learn from, so that learning costs about one answer's
+        // time; within bounds, because very few say little and very many are too slow.
+        let memory = self.spec.limit.get().clamp(4, 64);
+        self.base = if late > doubt {
+            self.base + (late - doubt) / memory
+        } else {
+            self.base.saturating_sub((doubt - late) / memory)
+        };
+        late
+    }
+
+    fn drop_past(&mut self, now: Instant) {
+        let kept = self.kept();
+        while self.arrivals.front().is_some_and(|&arrived| arrived + kept <= now) {
+            self.arrivals.pop_front();
+        }
+    }
+
+    fn insert(&mut self, at: Instant) {
+        let index = self.arrivals.partition_point(|&arrived| arrived <= at);
+        self.arrivals.insert(index, at);
+    }
+
+    fn forget(&mut self, at: Instant) {
+        let index = self.arrivals.partition_point(|&arrived| arrived < at);
+        if self.arrivals.get(index) == Some(&at) {
+            self.arrivals.remove(index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

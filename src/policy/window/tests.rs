@@ -1,0 +1,251 @@
+use std::num::NonZeroU32;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+fn window(limit: u32, per: Duration) -> WindowGuard {
+    WindowGuard::new(WindowSpec { limit: NonZeroU32::new(limit).unwrap(), per })
+}
+
+#[expect(clippy::disallowed_methods, reason = "any instant will do as the origin")]
+fn origin() -> Instant {
+    Instant::now()
+}
+
+/// Leaves, and is answered at once.
+fn go(guard: &mut WindowGuard, now: Instant) {
+    guard.take(now);
+    guard.left(now);
+    guard.answered(now, now);
+}
+
+#[test]
+fn a_whole_figure_leaves_at_once_and_the_next_waits_for_the_window() {
+    let mut guard = window(3, SECOND);
+    let start = origin();
+    for ahead in 0..3 {
+        assert_eq!(guard.earliest(3, ahead, start), start);
+    }
+    for _ in 0..3 {
+        go(&mut guard, start);
+    }
+    let next = start + SECOND + TICK;
+    assert_eq!(guard.earliest(3, 0, start), next);
+    assert_eq!(guard.earliest(3, 2, start), next);
+    assert_eq!(guard.earliest(3, 3, start), next + SECOND + TICK);
+    assert_eq!((guard.remaining(3, start), guard.remaining(3, next)), (0, 3));
+}
+
+#[test]
+fn a_departure_given_back_can_be_taken_again_at_once() {
+    let mut guard = window(2, SECOND);
+    let start = origin();
+    go(&mut guard, start);
+    let half = start + SECOND / 2;
+    guard.take(half);
+    guard.left(half);
+    assert_eq!(guard.remaining(2, half), 0);
+    guard.give_back(Some(half));
+    assert_eq!((guard.earliest(2, 0, half), guard.remaining(2, half)), (half, 1));
+}
+
+#[test]
+fn a_request_that_looks_for_a_connection_holds_its_place() {
+    let mut guard = window(2, SECOND);
+    let start = origin();
+    guard.take(start);
+    guard.take(start);
+    let later = start + 5 * SECOND;
+    assert_eq!((guard.remaining(2, later), guard.earliest(2, 0, later)), (0, later + guard.kept()));
+    guard.left(later);
+    guard.give_back(None);
+    assert_eq!((guard.remaining(2, later), guard.earliest(2, 0, later)), (1, later));
+    assert_eq!(guard.earliest(2, 1, later), later + JITTER + guard.kept());
+}
+
+#[test]
+fn a_smaller_figure_holds_at_once_and_a_larger_one_opens_at_once() {
+    let mut guard = window(4, SECOND);
+    let start = origin();
+    for n in 0..4 {
+        go(&mut guard, start + n * 100 * MS);
+    }
+    let now = start + 400 * MS;
+    assert_eq!(guard.earliest(4, 0, now), start + guard.kept());
+    assert_eq!(guard.earliest(2, 0, now), start + 200 * MS + guard.kept());
+    assert_eq!(guard.earliest(1, 0, now), start + 300 * MS + guard.kept());
+    assert_eq!(guard.earliest(5, 0, now), now);
+    assert_eq!((guard.remaining(2, now), guard.remaining(9, now)), (0, 5));
+}
+
+#[test]
+fn an_answer_within_the_doubt_is_taken_for_the_arrival() {
+    let mut guard = window(1, SECOND);
+    let mut left = origin();
+    for _ in 0..100 {
+        guard.take(left);
+        guard.left(left);
+        assert_eq!(guard.earliest(1, 0, left), left + JITTER + guard.kept(), "under way");
+        guard.answered(left, left + 9 * MS);
+        assert_eq!(guard.earliest(1, 0, left), left + 9 * MS + guard.kept());
+        left += 2 * SECOND;
+    }
+    // And a late one is late in full, because the others were not.
+    guard.take(left);
+    guard.left(left);
+    guard.answered(left, left + 300 * MS);
+    assert_eq!(guard.earliest(1, 0, left + 300 * MS), left + 300 * MS + guard.kept());
+}
+
+#[test]
+fn a_slow_upstream_costs_a_hundredth_and_a_late_answer_still_tells() {
+    let mut guard = window(40, SECOND);
+    let start = origin();
+    let (mut now, mut answers) = (start, 0_u32);
+    // Saturated: everybody leaves as soon as they may, and is answered 200 ms later.
+    while answers < 40 * 60 {
+        now = guard.earliest(40, 0, now);
+        guard.take(now);
+        guard.left(now);
+        guard.answered(now, now + 200 * MS);
+        answers += 1;
+    }
+    let took = now - start;
+    assert!(took < 60 * SECOND, "40 a second for 60 s took {took:?}");
+    guard.take(now);
+    guard.left(now);
+    guard.answered(now, now + 500 * MS);
+    let counted = guard.arrivals.back().unwrap().duration_since(now);
+    assert!(counted > 300 * MS && counted < 330 * MS, "300 ms later than usual: {counted:?}");
+}
+
+#[test]
+fn memory_holds_one_window() {
+    let mut guard = window(5, SECOND);
+    let mut now = origin();
+    for _ in 0..1000 {
+        now = guard.earliest(5, 0, now);
+        go(&mut guard, now);
+        assert!(guard.arrivals.len() + guard.pending <= 5);
+    }
+    for _ in 0..1000 {
+        now += SECOND / 5 + MS;
+        guard.count(now, now);
+        assert!(guard.arrivals.len() <= 10);
+    }
+}
+
+/// How a request fares: how long until it leaves, until it arrives, until its answer is here.
+#[derive(Clone, Debug)]
+struct Way {
+    pause: u64,
+    connect: u64,
+    there: u64,
+    back: u64,
+}
+
+fn ways(there: u64, back: u64) -> impl Strategy<Value = Vec<Way>> {
+    let way = (0_u64..300, 0_u64..200, 0..=there, 0..=back);
+    let way = way.prop_map(|(pause, connect, there, back)| Way { pause, connect, there, back });
+    prop::collection::vec(way, 1..150)
+}
+
+/// Lets everybody leave as soon as they may, and hands over what happens in the order of time.
+/// The arrivals at the upstream.
+fn simulate(limit: u32, ways: &[Way]) -> Vec<Instant> {
+    let allowed = limit as usize;
+    let mut guard = window(limit, SECOND);
+    let mut now = origin();
+    let mut arrived = Vec::new();
+    // (when, departure, is it the answer's)
+    let mut events: Vec<(Instant, Instant, bool)> = Vec::new();
+    for way in ways {
+        now += way.pause * MS_U;
+        loop {
+            let at = guard.earliest(allowed, 0, now);
+            events.sort();
+            let due = events.first().filter(|(when, ..)| *when <= at.max(now)).copied();
+            if let Some((when, left, answer)) = due {
+                events.remove(0);
+                now = now.max(when);
+                if answer { guard.answered(left, when) } else { guard.left(when) }
+            } else if at > now {
+                now = at;
+            } else {
+                break;
+            }
+        }
+        guard.take(now);
+        let left = now + way.connect * MS_U;
+        events.push((left, left, false));
+        events.push((left + (way.there + way.back) * MS_U, left, true));
+        arrived.push(left + way.there * MS_U);
+    }
+    arrived.sort();
+    arrived
+}
+
+struct Ms;
+const MS_U: Ms = Ms;
+impl std::ops::Mul<Ms> for u64 {
+    type Output = Duration;
+    fn mul(self, _: Ms) -> Duration {
+        Duration::from_millis(self)
+    }
+}
+
+fn largest(arrived: &[Instant]) -> usize {
+    let inside = |first: usize| {
+        arrived[first..].iter().take_while(|t| **t - arrived[first] <= SECOND).count()
+    };
+    (0..arrived.len()).map(inside).max().unwrap_or(0)
+}
+
+proptest! {
+    /// Connections take their time, and answers are here within the doubt: certain.
+    #[test]
+    fn no_sliding_window_at_the_upstream_ever_holds_more_than_the_limit(
+        limit in 1_u32..20,
+        ways in ways(5, 5),
+    ) {
+        prop_assert!(largest(&simulate(limit, &ways)) <= limit as usize);
+    }
+
+    /// A slow upstream, and a network that delays by less than the margin.
+    #[test]
+    fn nor_where_answers_take_long_and_the_network_jitters_within_the_margin(
+        limit in 1_u32..20,
+        latency in 50_u64..400,
+        ways in ways(5, 0),
+    ) {
+        let ways: Vec<_> = ways.into_iter().map(|way| Way { back: latency, ..way }).collect();
+        prop_assert!(largest(&simulate(limit, &ways)) <= limit as usize);
+    }
+
+    #[test]
+    fn the_estimate_for_a_queue_is_when_each_really_leaves(
+        limit in 1_u32..8,
+        allowed in 1_usize..8,
+        before in 0_usize..8,
+        waiting in 1_usize..40,
+    ) {
+        let mut guard = window(limit, SECOND);
+        let start = origin();
+        for _ in 0..before.min(allowed) {
+            go(&mut guard, start);
+        }
+        let estimates: Vec<_> = (0..waiting).map(|n| guard.earliest(allowed, n, start)).collect();
+        let mut now = start;
+        for estimate in estimates {
+            prop_assert_eq!(guard.earliest(allowed, 0, now), estimate);
+            let before = estimate.checked_sub(Duration::from_nanos(1)).unwrap();
+            prop_assert!(estimate <= now || guard.earliest(allowed, 0, before) > before);
+            now = estimate;
+            go(&mut guard, now);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Every upstream's budget, for as long as the process lives: a reload finds them here.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::keeper::keep;
+use super::{Limiter, Shared};
+use crate::clock::Clock;
+use crate::policy::day::DayLedger;
+use crate::policy::endpoint::UpstreamId;
+use crate::policy::quota::{LabelSpec, PoolSpec};
+use crate::store::ledger::{Ledger, LedgerError};
+
+/// All budgets. One that is not configured any more is kept: it may come back, and what it has
+/// spent is spent. So there are as many as upstreams were ever configured.
+#[derive(Debug)]
+pub struct Budgets {
+    clock: Clock,
+    ledger: Option<Arc<Ledger>>,
+    limiters: Mutex<BTreeMap<UpstreamId, Limiter>>,
+}
+
+/// What an upstream's configuration asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs<'s> {
+    /// Its name.
+    pub upstream: &'s UpstreamId,
+    /// Its labels.
+    pub labels: &'s [LabelSpec],
+    /// Its pools.
+    pub pools: &'s [PoolSpec],
+}
+
+impl Budgets {
+    /// Untouched, kept in memory only.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, ledger: None, limiters: Mutex::default() }
+    }
+
+    /// As they stand in a directory, in which they are kept from now on.
+    pub fn kept(directory: &Path, clock: Clock) -> Result<Self, LedgerError> {
+        let ledger = Some(Arc::new(Ledger::open(directory)?));
+        Ok(Self { ledger, ..Self::new(clock) })
+    }
+
+    /// Reads what the pools that are not known yet have spent. Changes nobody's budget, so that a
+    /// configuration may still be refused afterwards.
+    pub fn prepare<'s>(
+        &self,
+        needs: impl IntoIterator<Item = Needs<'s>>,
+    ) -> Result<(), LedgerError> {
+        let mut limiters = self.limiters.lock();
+        for Needs { upstream, pools, .. } in needs {
+            let limiter = limiters.entry(upstream.clone());
+            let limiter = limiter.or_insert_with(|| self.limiter(upstream));
+            if let Some(ledger) = &self.ledger {
+                prepare(&limiter.shared, ledger, upstream, pools)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn limiter(&self, upstream: &UpstreamId) -> Limiter {
+        let limiter = Limiter::empty(upstream.clone(), self.clock.clone(), self.ledger.clone());
+        if let Some(ledger) = &limiter.shared.ledger {
+            let shared = Arc::clone(&limiter.shared);
+            tokio::spawn(keep(shared, Arc::clone(ledger), limiter.stopped.clone()));
+        }
+        limiter
+    }
+
+    /// Makes an upstream's budget what its configuration says; [`Budgets::prepare`] comes first.
+    pub fn adopt(&self, needs: Needs<'_>) -> Limiter {
+        let mut limiters = self.limiters.lock();
+        let limiter = limiters.entry(needs.upstream.clone());
+        let limiter = limiter.or_insert_with(|| self.limiter(needs.upstream)).clone();
+        limiter.adopt(needs.labels, needs.pools);
+        limiter
+    }
+
+    /// Refuses everybody who waits for a token, and everybody who would.
+    pub fn drain(&self) {
+        self.limiters.lock().values().for_each(Limiter::drain);
+    }
+
+    /// Writes down exactly what was spent. Nothing is spent afterwards. Blocks.
+    pub fn close(&self) {
+        self.drain();
+        let Some(ledger) = &self.ledger else { return };
+        for (upstream, limiter) in &*self.limiters.lock() {
+            let now = limiter.shared.now();
+            let mut state = limiter.shared.state.lock();
+            state.closed = true;
+            for pool in &mut state.pools {
+                pool.roll(now.wall);
+                let id = pool.spec().id.clone();
+                if let Err(error) = ledger.write(upstream, &id, &pool.last_record()) {
+                    tracing::error!(%upstream, pool = %id, %error,
+                        "cannot write what was spent today to server.state_dir");
+                }
+            }
+        }
+    }
+}
+
+fn prepare(
+    shared: &Shared,
+    ledger: &Ledger,
+    upstream: &UpstreamId,
+    pools: &[PoolSpec],
+) -> Result<(), LedgerError> {
+    let now = shared.now();
+    for spec in pools {
+        if shared.state.lock().pools.iter().any(|pool| pool.spec().id == spec.id) {
+            continue;
+        }
+        let record = ledger.read(upstream, &spec.id)?;
+        let mut pool = DayLedger::kept(spec, record.as_ref(), now.wall);
+        let failed = |source| LedgerError::unwritable(ledger, source);
+        // The first block is claimed before the first request, so that nobody waits for it.
+        if let Some(record) = pool.to_write() {
+            ledger.write(upstream, &spec.id, &record).map_err(failed)?;
+            pool.written(&record);
+        }
+        tracing::info!(%upstream, pool = %spec.id, spent = pool.spent(), "the day so far");
+        shared.state.lock().pools.push(pool);
+    }
+    Ok(())
+}

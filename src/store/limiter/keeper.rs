@@ -1,0 +1,89 @@
+//! Writes an upstream's days down, ahead of what is spent.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use crate::policy::day::{Keeping, Record};
+use crate::policy::quota::PoolId;
+use crate::store::ledger::Ledger;
+
+/// A disk that has refused is tried again after so long.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs until stopped. One write at a time an upstream, and none on a thread that serves.
+pub(super) async fn keep(shared: Arc<Shared>, ledger: Arc<Ledger>, stop: CancellationToken) {
+    let due = Arc::clone(&shared.state.lock().due);
+    let mut failing = BTreeSet::new();
+    loop {
+        while let Some((pool, record)) = next(&shared) {
+            let (to, upstream) = (Arc::clone(&ledger), shared.state.lock().upstream.clone());
+            let (of, written) = (pool.clone(), record.clone());
+            let write = move || to.write(&upstream, &of, &written).map_err(|e| e.to_string());
+            let outcome = tokio::task::spawn_blocking(write).await;
+            let outcome = outcome.unwrap_or_else(|lost| Err(lost.to_string()));
+            tell(&shared, &pool, &outcome, &mut failing);
+            settle(&shared, &pool, &record, outcome.is_ok());
+            if !failing.is_empty() {
+                break;
+            }
+        }
+        let again = async {
+            if failing.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = due.notified() => {}
+            () = again => {}
+        }
+    }
+}
+
+fn next(shared: &Shared) -> Option<(PoolId, Record)> {
+    let now = shared.now();
+    let mut state = shared.state.lock();
+    if state.closed {
+        return None;
+    }
+    state.pools.iter_mut().find_map(|pool| {
+        pool.roll(now.wall);
+        let due = pool.is_due() || pool.keeping() == Keeping::Failing;
+        let record = due.then(|| pool.to_write())??;
+        Some((pool.spec().id.clone(), record))
+    })
+}
+
+/// Says once when the disk begins to refuse, and once when it takes again.
+fn tell(
+    shared: &Shared,
+    pool: &PoolId,
+    outcome: &Result<(), String>,
+    failing: &mut BTreeSet<PoolId>,
+) {
+    let upstream = shared.state.lock().upstream.clone();
+    match outcome {
+        Err(why) if failing.insert(pool.clone()) => tracing::error!(%upstream, %pool, why,
+            "cannot write what is spent today to server.state_dir: spending goes on, and a crash \
+             would forget some of it"),
+        Ok(()) if failing.remove(pool) => {
+            tracing::info!(%upstream, %pool, "what is spent today is written again");
+        }
+        _ => {}
+    }
+}
+
+fn settle(shared: &Shared, id: &PoolId, record: &Record, written: bool) {
+    let mut state = shared.state.lock();
+    let Some(at) = state.pools.iter().position(|pool| pool.spec().id == *id) else { return };
+    if let Some(pool) = state.pools.get_mut(at) {
+        if written { pool.written(record) } else { pool.failed() }
+    }
+    let waits = state.labels.iter().filter(|label| label.pool == Some(at));
+    waits.for_each(|label| label.changed.notify_one());
+}
