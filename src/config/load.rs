@@ -4,6 +4,7 @@
 //! environment together, and what comes of that is validated.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind::{InvalidData, NotFound, PermissionDenied};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,7 @@ use super::decode;
 use super::fault::{Fault, Faults, Places, Report, Warning, suggest};
 use super::raw::Raw;
 use super::schema::Tree;
-use super::validate::{self, SecretFile, SecretStore};
+use super::validate::{self, Outside, SecretFile};
 use super::variables::{self, Env, Variables};
 use super::{Settings, lines, merge, render};
 use crate::preset::{self, Preset};
@@ -51,7 +52,7 @@ pub fn load(path: &Path, env: &Env) -> Result<Loaded, Faults> {
     read(&file, &text.text, &Machine { env, directory })
 }
 
-/// Loads a text as if it were that file; secret files are found relative to the working directory.
+/// Loads a text as if it were that file; other files are found relative to the working directory.
 pub fn from_text(file: &str, text: &str, env: &Env) -> Result<Loaded, Faults> {
     read(file, text, &Machine { env, directory: PathBuf::new() })
 }
@@ -178,19 +179,30 @@ fn with_environment(
     })
 }
 
-/// Where secrets come from on this machine.
+/// This machine, as a file in that directory sees it.
 struct Machine<'a> {
     env: &'a Env,
     directory: PathBuf,
 }
 
-impl SecretStore for Machine<'_> {
+impl Outside for Machine<'_> {
     fn variable(&self, name: &str) -> Option<String> {
         self.env.get(name).cloned()
     }
 
     fn file(&self, path: &str) -> Result<SecretFile, String> {
         read_text(&self.directory.join(path), MAX_SECRET_BYTES)
+    }
+
+    fn directory(&self, path: &str) -> Result<PathBuf, String> {
+        let path = self.directory.join(path);
+        match std::fs::metadata(&path) {
+            Ok(about) if about.is_dir() => Ok(path),
+            Ok(_) => Err("is not a directory".into()),
+            // It may be made later, or be hidden from whoever checks and not from who serves.
+            Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => Ok(path),
+            Err(error) => Err(format!("cannot be a directory: {error}")),
+        }
     }
 }
 
@@ -203,7 +215,7 @@ fn read_text(path: &Path, max_bytes: u64) -> Result<SecretFile, String> {
     }
     let mut text = String::new();
     let read = file.take(max_bytes + 1).read_to_string(&mut text).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::InvalidData {
+        if error.kind() == InvalidData {
             "cannot be read: it is not UTF-8 text".into()
         } else {
             unreadable(error)

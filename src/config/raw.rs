@@ -58,6 +58,10 @@ pub(crate) struct Server {
     pub max_connections: u32,
     /// Most requests at a time; more are refused with 503.
     pub max_in_flight: u32,
+    /// Directory that keeps what was spent of the day over a restart, relative to the
+    /// configuration file. Absent: kept in memory only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<String>,
     /// Whether anonymous callers are welcome on an address that is not loopback.
     pub allow_anonymous: bool,
 }
@@ -74,6 +78,7 @@ impl Default for Server {
             max_body_bytes: Bytes::mib(1),
             max_connections: 10_000,
             max_in_flight: 10_000,
+            state_dir: None,
             allow_anonymous: false,
         }
     }

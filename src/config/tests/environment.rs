@@ -12,6 +12,7 @@ fn reaches_keys_of_every_depth_and_type() {
             ("WEIR_SERVER__ALLOW_ANONYMOUS", "true"),
             ("WEIR_SERVER__MAX_BODY_BYTES", "2048"),
             ("WEIR_CACHE__MAX_BYTES", "1GiB"),
+            ("WEIR_SERVER__STATE_DIR", "/nowhere/weir"),
             ("WEIR_LOG__FORMAT", "json"),
             ("WEIR_UPSTREAMS__ZOOM__PLAN", "business"),
             ("WEIR_UPSTREAMS__ZOOM__LABELS__RESOURCE_INTENSIVE__PER_MINUTE", "7"),
@@ -35,6 +36,7 @@ fn reaches_keys_of_every_depth_and_type() {
     assert_eq!(loaded.settings.cache.max_bytes, 1 << 30);
     assert_eq!(loaded.settings.log.format, settings::LogFormat::Json);
     let zoom = only(&loaded);
+    assert_eq!(server.state_dir.as_deref(), Some("/nowhere/weir".as_ref()));
     let label = |id: &str| zoom.labels.iter().find(|label| label.id.as_str() == id).unwrap();
     assert_eq!(label("heavy").windows[0].limit.get(), 40, "the plan's, not the default's");
     assert_eq!(label("resource-intensive").windows[0].limit.get(), 7);
@@ -50,10 +52,11 @@ fn a_source_of_a_secret_replaces_another() {
     let AuthScheme::Jwt { secret, .. } = &only(&loaded).auth else { panic!() };
     assert_eq!(secret.expose(), "from-env");
     let warned: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        warned,
-        ["weir.toml:4: upstreams.zoom.auth.key.value: a secret stands in the file itself"]
-    );
+    let expected = [
+        "weir.toml: server.state_dir: is not set: a restart forgets what was spent today",
+        "weir.toml:4: upstreams.zoom.auth.key.value: a secret stands in the file itself",
+    ];
+    assert_eq!(warned, expected);
 }
 
 #[test]
