@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Plain, Span};
+use super::units::{Bytes, Part, Plain, Span};
 
 mod upstream;
 
 pub(crate) use upstream::{
-    Auth, AuthKind, CacheMode, CacheRule, Endpoint, GrantKind, Label, PageToken, Parameter, Pool,
-    Upstream,
+    Auth, AuthKind, CacheMode, CacheRule, Endpoint, GrantKind, Label, LabelMode, PageToken,
+    Parameter, Pool, Reserve, Upstream,
 };
 
 /// Configuration of weir.
@@ -158,6 +158,10 @@ pub(crate) struct Client {
     pub weight: u32,
     /// Its place among those who wait.
     pub priority: Priority,
+    /// The most of any pool's day that it may spend, "0.1%" to "100%"; those of all clients
+    /// together at most "100%". Absent: no limit of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daily_share: Option<Part>,
     /// Requests a second it may make on average, cache hits included. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_second: Option<u32>,
@@ -168,8 +172,15 @@ pub(crate) struct Client {
 
 impl Default for Client {
     fn default() -> Self {
-        let (name, key, per_second, burst) = (None, None, None, None);
-        Self { name, key, weight: 1, priority: Priority::Normal, per_second, burst }
+        Self {
+            name: None,
+            key: None,
+            weight: 1,
+            priority: Priority::Normal,
+            daily_share: None,
+            per_second: None,
+            burst: None,
+        }
     }
 }
 

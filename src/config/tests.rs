@@ -14,6 +14,7 @@ mod faults;
 mod faults_of_endpoints;
 mod files;
 mod preset;
+mod spending;
 mod state;
 
 fn env(variables: &[(&str, &str)]) -> Env {

@@ -82,7 +82,7 @@ fn the_documented_file_loads_and_changes_nothing() {
     let documented = good_with(WEIR, &ZOOM_SECRETS);
     let warned: Vec<_> = documented.warnings.iter().map(ToString::to_string).collect();
     let memory =
-        "weir.toml:18: server.state_dir: is not set: a restart forgets what was spent today";
+        "weir.toml:19: server.state_dir: is not set: a restart forgets what was spent today";
     assert_eq!(warned, [memory]);
     let bare = r#"[upstreams.zoom]
         preset = "zoom-video-sdk"

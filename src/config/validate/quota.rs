@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::names;
 use crate::config::fault::{Report, suggest};
 use crate::config::raw;
+use crate::config::units::Part;
 use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
-use crate::policy::share::Reserve;
+use crate::policy::share::{Percent, Reserve};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -38,13 +39,20 @@ fn pool(path: &str, name: &str, raw: &raw::Pool, report: &mut Report) -> Option<
         let why = format!("{:?} is not a time of day in UTC", raw.resets_at);
         report.fault_try(&format!("{path}.resets_at"), why, r#"write "00:00Z""#);
     }
-    let (per_day, resets_at) = (per_day?, resets_at?);
-    named.then(|| PoolSpec {
-        id: PoolId::new(name),
-        per_day,
-        resets_at,
-        reserve: Reserve::default(),
-    })
+    let reserve = reserve(&format!("{path}.reserve"), raw.reserve, report);
+    let (id, per_day, resets_at) = (PoolId::new(name), per_day?, resets_at?);
+    named.then_some(PoolSpec { id, per_day, resets_at, reserve })
+}
+
+/// The parts of a day, which cannot be more than all of it.
+fn reserve(path: &str, raw: raw::Reserve, report: &mut Report) -> Reserve {
+    let (Part(high), Part(normal)) = (raw.high, raw.normal);
+    if high.tenths() + normal.tenths() > Percent::WHOLE.tenths() {
+        report.fault(path, format!("{high} and {normal} are more than the whole day"));
+        // Whom that leaves nothing is not news.
+        return Reserve::default();
+    }
+    Reserve { high, normal }
 }
 
 /// `HH:MMZ`, as time since 00:00.
@@ -101,6 +109,13 @@ fn label(
     if raw.max_queue > MOST_QUEUED {
         report.fault(&format!("{path}.max_queue"), format!("is more than {MOST_QUEUED}"));
     }
+    let mode = match raw.mode {
+        raw::LabelMode::Enforce => Mode::Enforce,
+        raw::LabelMode::Observe => Mode::Observe,
+    };
+    if mode == Mode::Observe {
+        report.warn(&format!("{path}.mode"), "holds nobody back");
+    }
     let burst = raw.burst.or(shortest).and_then(NonZeroU32::new)?;
     named.then(|| LabelSpec {
         id: LabelId::new(name),
@@ -109,7 +124,7 @@ fn label(
         pool: raw.pool.as_deref().map(PoolId::new),
         max_wait: raw.max_wait.0,
         max_queue: usize::try_from(raw.max_queue).unwrap_or(usize::MAX),
-        mode: Mode::Enforce,
+        mode,
     })
 }
 
