@@ -61,6 +61,17 @@ pub struct Share {
     pub daily: Option<Percent>,
 }
 
+/// What a caller without a key is called.
+pub const ANONYMOUS: &str = "anonymous";
+
+impl Share {
+    /// Everybody's, where no clients are configured.
+    pub fn anonymous() -> Self {
+        let (client, weight) = (ClientId::new(ANONYMOUS), Weight::MIN);
+        Self { client, weight, priority: Priority::Normal, daily: None }
+    }
+}
+
 /// The last part of a day's pool, which is kept for those who matter most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reserve {

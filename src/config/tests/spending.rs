@@ -1,6 +1,6 @@
 //! Who may spend how much.
 
-use super::faults::check_with_upstream;
+use super::faults::{check, check_with_upstream};
 use super::*;
 use crate::policy::quota::Mode;
 use crate::policy::share::{Percent, Reserve};
@@ -132,4 +132,128 @@ fn all_of_it_is_not_too_much() {
         "#
     );
     assert_eq!(good_with(&text, &[("A", "a"), ("B", "b")]).settings.clients.len(), 2);
+}
+
+#[test]
+fn a_client_that_could_never_be_served() {
+    check_with_upstream(
+        r#"[[clients]]
+name = "high"
+key = { value = "a" }
+priority = "high"
+[[clients]]
+name = "normal"
+key = { value = "b" }
+[[clients]]
+name = "low"
+key = { value = "c" }
+priority = "low"
+daily_share = "50%"
+[[clients]]
+name = "little"
+key = { value = "d" }
+priority = "high"
+daily_share = "0.3%"
+[[clients]]
+name = "none"
+key = { value = "e" }
+priority = "high"
+daily_share = "0%"
+[upstreams.u.labels.l]
+pool = "p"
+[upstreams.u.labels.m]
+pool = "p"
+[upstreams.u.labels.n]
+pool = "q"
+[upstreams.u.labels.watched]
+pool = "r"
+mode = "observe"
+[upstreams.u.pools.p]
+per_day = 300
+reserve = { high = "40%", normal = "60%" }
+[upstreams.u.pools.q]
+per_day = 1000
+reserve = { high = "100%" }
+[upstreams.u.pools.r]
+per_day = 1
+reserve = { high = "100%" }
+"#,
+        r#"weir.toml:5: clients[1].priority: upstreams.u.pools.q keeps its whole day from normal priority: it could never be served; lower the reserve
+weir.toml:11: clients[2].priority: upstreams.u.pools.p keeps its whole day from low priority: it could never be served; lower the reserve
+weir.toml:11: clients[2].priority: upstreams.u.pools.q keeps its whole day from low priority: it could never be served; lower the reserve
+weir.toml:17: clients[3].daily_share: 0.3% of 300 a day (upstreams.u.pools.p) is less than one: it could never be served; write at least "0.4%"
+weir.toml:22: clients[4].daily_share: is 0%: it could never be served; leave it out for no limit of its own"#,
+    );
+}
+
+#[test]
+fn callers_without_a_key_that_could_never_be_served() {
+    let reserve = |reserve: &str| format!("{SMALL}{BUDGET}reserve = {{ {reserve} }}\n");
+    check(
+        &reserve(r#"high = "100%""#),
+        "weir.toml:16: upstreams.u.pools.p.reserve: keeps the whole day from anonymous callers, \
+         whose priority is normal; lower it, or list [[clients]]",
+    );
+    for fine in [r#"high = "99.9%""#, r#"normal = "100%""#] {
+        assert_eq!(good(&reserve(fine)).settings.upstreams.len(), 1, "{fine}");
+    }
+    // A client was meant.
+    let clients = "clients = [5]\n";
+    check(
+        &format!("{clients}{}", reserve(r#"high = "100%""#)),
+        "weir.toml:1: clients[0]: expected a table, found a number",
+    );
+}
+
+#[test]
+fn a_pool_that_nobody_spends_from() {
+    check_with_upstream(
+        r#"[upstreams.u.labels.l]
+pool = "dayly"
+[upstreams.u.labels.m]
+per_second = 1
+[upstreams.u.pools.daily]
+per_day = 1000
+[upstreams.u.pools.forgotten]
+per_day = 1000
+"#,
+        r#"weir.toml:2: upstreams.u.labels.l.pool: no such pool: "dayly"; did you mean "daily"?
+weir.toml:7: upstreams.u.pools.forgotten: no label spends from it; give a label pool = "forgotten", or take it out"#,
+    );
+    // What follows from a label that was left out is not news.
+    check_with_upstream(
+        "[upstreams.u.labels.l]\nper_second = 1\npoool = \"p\"\n\
+         [upstreams.u.pools.p]\nper_day = 1\n",
+        r#"weir.toml:3: upstreams.u.labels.l.poool: unknown key; did you mean "pool"?"#,
+    );
+}
+
+#[test]
+fn a_pool_of_the_preset_may_be_left_alone() {
+    let own = r#"
+[upstreams.zoom.labels]
+heavy = { pool = "own" }
+resource-intensive = { pool = "own" }
+[upstreams.zoom.pools]
+own = { per_day = 10 }
+"#;
+    let loaded = good(&format!("{ZOOM}{own}"));
+    assert_eq!(only(&loaded).pools.len(), 2);
+    assert_eq!(good(&loaded.effective).effective, loaded.effective);
+    check(
+        &format!("{ZOOM}{own}other = {{ per_day = 10 }}\n"),
+        "weir.toml:11: upstreams.zoom.pools.other: no label spends from it; \
+         give a label pool = \"other\", or take it out",
+    );
+}
+
+#[test]
+fn a_label_that_no_endpoint_uses_is_a_warning() {
+    let spare = "[upstreams.u.labels.spare]\nper_second = 1\n";
+    assert_eq!(
+        warned(&good(&format!("{SMALL}{spare}"))),
+        ["weir.toml:9: upstreams.u.labels.spare: no endpoint spends from it"]
+    );
+    let zoom = format!("{ZOOM}{}", spare.replace("upstreams.u", "upstreams.zoom"));
+    assert!(!warned(&good(&zoom)).iter().any(|warning| warning.contains("spare")));
 }

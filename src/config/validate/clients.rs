@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use super::secret::Secrets;
-use super::{names, sha256};
+use super::{names, served, sha256};
 use crate::config::fault::Report;
 use crate::config::raw;
-use crate::config::settings::{ClientQuota, ClientSettings};
+use crate::config::settings::{ClientQuota, ClientSettings, UpstreamSettings};
 use crate::config::units::Part;
 use crate::policy::endpoint::Priority;
-use crate::policy::share::Percent;
-
-/// What a caller without a key is called.
-const ANONYMOUS: &str = "anonymous";
+use crate::policy::share::{ANONYMOUS, Percent};
 
 pub(super) fn all(
     raw: &[raw::Client],
+    upstreams: &[UpstreamSettings],
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Vec<ClientSettings> {
@@ -32,6 +30,7 @@ pub(super) fn all(
         if let Some(first) = by_key.insert(client.key_sha256, index) {
             report.fault(&format!("{path}.key"), format!("is the key of clients[{first}] too"));
         }
+        served::check(&path, &client.share(), upstreams, report);
         clients.push(client);
     }
     check_daily_shares(raw, report);

@@ -11,6 +11,7 @@ mod names;
 mod parameters;
 mod quota;
 mod secret;
+mod served;
 mod server;
 mod template;
 mod upstreams;
@@ -49,13 +50,17 @@ pub(super) fn settings(
 ) -> Settings {
     let secrets = secret::Secrets { outside };
     let (server, admin) = server::listeners(raw, outside, report);
+    let upstreams = upstreams::all(&raw.upstreams, presets, &secrets, report);
+    if raw.clients.is_empty() && report.is_whole("clients") {
+        served::check_anonymous(&upstreams, report);
+    }
     Settings {
         server,
         admin,
         log: server::log(&raw.log, report),
         cache: server::cache(&raw.cache, report),
-        clients: clients::all(&raw.clients, &secrets, report),
-        upstreams: upstreams::all(&raw.upstreams, presets, &secrets, report),
+        clients: clients::all(&raw.clients, &upstreams, &secrets, report),
+        upstreams,
         digest: String::new(),
     }
 }

@@ -5,11 +5,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::names;
-use crate::config::fault::{Report, suggest};
+use crate::config::fault::{Report, nearest, suggest};
 use crate::config::raw;
 use crate::config::units::Part;
+use crate::policy::endpoint::Endpoint;
 use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
 use crate::policy::share::{Percent, Reserve};
+use crate::preset::Preset;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -146,6 +148,38 @@ fn windows(path: &str, raw: &raw::Label, report: &mut Report) -> Vec<WindowSpec>
         report.fault(&format!("{path}.per_minute"), why);
     }
     windows
+}
+
+/// Pools without labels and labels without endpoints. What a preset brings is not the author's to
+/// take out.
+pub(super) fn check_unused(
+    path: &str,
+    raw: &raw::Upstream,
+    endpoints: &[Endpoint],
+    preset: Option<&Preset>,
+    report: &mut Report,
+) {
+    let plan = raw.plan.as_deref().and_then(|plan| preset?.plans.get(plan));
+    let given = plan.and_then(|plan| plan.get("pools")).and_then(toml::Value::as_table);
+    // A label with a misspelt pool means one all the same.
+    let names = || raw.pools.keys().map(String::as_str);
+    let written = raw.labels.values().filter_map(|label| label.pool.as_deref());
+    let meant: Vec<_> = written.filter_map(|pool| nearest(pool, names())).collect();
+    for pool in raw.pools.keys() {
+        let brought = given.is_some_and(|given| given.contains_key(pool));
+        if !brought && !meant.contains(&pool.as_str()) && report.is_whole(&format!("{path}.labels"))
+        {
+            let hint = format!("give a label pool = {pool:?}, or take it out");
+            report.fault_try(&format!("{path}.pools.{pool}"), "no label spends from it", hint);
+        }
+    }
+    let spends = |label: &str| {
+        let mut labels = endpoints.iter().filter_map(|endpoint| endpoint.label.as_ref());
+        labels.any(|used| used.as_str() == label)
+    };
+    for label in raw.labels.keys().filter(|label| preset.is_none() && !spends(label)) {
+        report.warn(&format!("{path}.labels.{label}"), "no endpoint spends from it");
+    }
 }
 
 #[cfg(test)]
