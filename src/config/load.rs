@@ -17,7 +17,7 @@ use super::raw::Raw;
 use super::schema::Tree;
 use super::validate::{self, Outside, SecretFile};
 use super::variables::{self, Env, Variables};
-use super::{Settings, lines, merge, render};
+use super::{Settings, lines, merge, render, shares};
 use crate::preset::{self, Preset};
 
 /// A configuration that is good.
@@ -29,6 +29,9 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// The whole configuration as TOML, defaults and preset included, secrets masked.
     pub effective: String,
+    /// What every client gets of every label, as comments that may follow the configuration.
+    /// Empty where nothing is limited.
+    pub shares: String,
 }
 
 /// Files larger than this are not ours.
@@ -74,7 +77,8 @@ fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Loaded, Faults>
     let effective = Table::try_from(&raw).map(|table| render::toml_text(&table));
     let effective = effective.unwrap_or_default();
     settings.digest = validate::sha256_hex(effective.as_bytes());
-    Ok(Loaded { settings, warnings, effective })
+    let shares = shares::text(&settings);
+    Ok(Loaded { settings, warnings, effective, shares })
 }
 
 /// Syntax and lines.

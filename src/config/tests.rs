@@ -14,6 +14,7 @@ mod faults;
 mod faults_of_endpoints;
 mod files;
 mod preset;
+mod shares;
 mod spending;
 mod state;
 
