@@ -118,9 +118,14 @@ impl Report {
 
     /// A table or list that does not hold what it should, unless something in it was left out.
     pub(super) fn lacking(&mut self, path: &str, why: impl Into<String>, hint: impl Into<String>) {
-        if !self.spoilt.iter().any(|spoilt| within(spoilt, path)) {
+        if self.is_whole(path) {
             self.insert(path, why.into(), Some(hint.into()));
         }
+    }
+
+    /// Whether nothing in a table or list was left out because of its shape.
+    pub(super) fn is_whole(&self, path: &str) -> bool {
+        !self.spoilt.iter().any(|spoilt| within(spoilt, path))
     }
 
     pub(super) fn warn(&mut self, path: &str, why: impl Into<String>) {

@@ -4,6 +4,7 @@
 //! environment together, and what comes of that is validated.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind::{InvalidData, NotFound, PermissionDenied};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -14,9 +15,9 @@ use super::decode;
 use super::fault::{Fault, Faults, Places, Report, Warning, suggest};
 use super::raw::Raw;
 use super::schema::Tree;
-use super::validate::{self, SecretFile, SecretStore};
+use super::validate::{self, Outside, SecretFile};
 use super::variables::{self, Env, Variables};
-use super::{Settings, lines, merge, render};
+use super::{Settings, lines, merge, render, shares};
 use crate::preset::{self, Preset};
 
 /// A configuration that is good.
@@ -28,6 +29,9 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// The whole configuration as TOML, defaults and preset included, secrets masked.
     pub effective: String,
+    /// What every client gets of every label, as comments that may follow the configuration.
+    /// Empty where nothing is limited.
+    pub shares: String,
 }
 
 /// Files larger than this are not ours.
@@ -51,7 +55,7 @@ pub fn load(path: &Path, env: &Env) -> Result<Loaded, Faults> {
     read(&file, &text.text, &Machine { env, directory })
 }
 
-/// Loads a text as if it were that file; secret files are found relative to the working directory.
+/// Loads a text as if it were that file; other files are found relative to the working directory.
 pub fn from_text(file: &str, text: &str, env: &Env) -> Result<Loaded, Faults> {
     read(file, text, &Machine { env, directory: PathBuf::new() })
 }
@@ -73,7 +77,8 @@ fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Loaded, Faults>
     let effective = Table::try_from(&raw).map(|table| render::toml_text(&table));
     let effective = effective.unwrap_or_default();
     settings.digest = validate::sha256_hex(effective.as_bytes());
-    Ok(Loaded { settings, warnings, effective })
+    let shares = shares::text(&settings);
+    Ok(Loaded { settings, warnings, effective, shares })
 }
 
 /// Syntax and lines.
@@ -178,19 +183,30 @@ fn with_environment(
     })
 }
 
-/// Where secrets come from on this machine.
+/// This machine, as a file in that directory sees it.
 struct Machine<'a> {
     env: &'a Env,
     directory: PathBuf,
 }
 
-impl SecretStore for Machine<'_> {
+impl Outside for Machine<'_> {
     fn variable(&self, name: &str) -> Option<String> {
         self.env.get(name).cloned()
     }
 
     fn file(&self, path: &str) -> Result<SecretFile, String> {
         read_text(&self.directory.join(path), MAX_SECRET_BYTES)
+    }
+
+    fn directory(&self, path: &str) -> Result<PathBuf, String> {
+        let path = self.directory.join(path);
+        match std::fs::metadata(&path) {
+            Ok(about) if about.is_dir() => Ok(path),
+            Ok(_) => Err("is not a directory".into()),
+            // It may be made later, or be hidden from whoever checks and not from who serves.
+            Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => Ok(path),
+            Err(error) => Err(format!("cannot be a directory: {error}")),
+        }
     }
 }
 
@@ -203,7 +219,7 @@ fn read_text(path: &Path, max_bytes: u64) -> Result<SecretFile, String> {
     }
     let mut text = String::new();
     let read = file.take(max_bytes + 1).read_to_string(&mut text).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::InvalidData {
+        if error.kind() == InvalidData {
             "cannot be read: it is not UTF-8 text".into()
         } else {
             unreadable(error)

@@ -12,6 +12,7 @@ mod raw;
 mod render;
 mod schema;
 pub mod settings;
+mod shares;
 mod units;
 mod validate;
 mod variables;

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Plain, Span};
+use super::units::{Bytes, Part, Plain, Span};
 
 mod upstream;
 
 pub(crate) use upstream::{
-    Auth, AuthKind, CacheMode, CacheRule, Endpoint, GrantKind, Label, PageToken, Parameter, Pool,
-    Upstream,
+    Auth, AuthKind, CacheMode, CacheRule, Endpoint, GrantKind, Label, LabelMode, PageToken,
+    Parameter, Pool, Reserve, Upstream,
 };
 
 /// Configuration of weir.
@@ -58,6 +58,10 @@ pub(crate) struct Server {
     pub max_connections: u32,
     /// Most requests at a time; more are refused with 503.
     pub max_in_flight: u32,
+    /// Directory that keeps what was spent of the day over a restart, relative to the
+    /// configuration file. Absent: kept in memory only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_dir: Option<String>,
     /// Whether anonymous callers are welcome on an address that is not loopback.
     pub allow_anonymous: bool,
 }
@@ -74,6 +78,7 @@ impl Default for Server {
             max_body_bytes: Bytes::mib(1),
             max_connections: 10_000,
             max_in_flight: 10_000,
+            state_dir: None,
             allow_anonymous: false,
         }
     }
@@ -153,6 +158,10 @@ pub(crate) struct Client {
     pub weight: u32,
     /// Its place among those who wait.
     pub priority: Priority,
+    /// The most of any pool's day that it may spend, "0.1%" to "100%"; those of all clients
+    /// together at most "100%". Absent: no limit of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daily_share: Option<Part>,
     /// Requests a second it may make on average, cache hits included. Absent: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_second: Option<u32>,
@@ -163,8 +172,15 @@ pub(crate) struct Client {
 
 impl Default for Client {
     fn default() -> Self {
-        let (name, key, per_second, burst) = (None, None, None, None);
-        Self { name, key, weight: 1, priority: Priority::Normal, per_second, burst }
+        Self {
+            name: None,
+            key: None,
+            weight: 1,
+            priority: Priority::Normal,
+            daily_share: None,
+            per_second: None,
+            burst: None,
+        }
     }
 }
 

@@ -44,10 +44,11 @@ fn write_table(out: &mut String, path: &str, table: &Table) {
     }
 }
 
-/// Tables and lists of tables stand under headers; where a secret comes from stands on a line.
+/// Tables and lists of tables stand under headers; where a secret comes from, and what a pool
+/// reserves, stands on a line.
 fn has_header(value: &Value) -> bool {
     match value {
-        Value::Table(table) => !is_source(table),
+        Value::Table(table) => !is_source(table) && !is_reserve(table),
         Value::Array(rows) => rows.first().is_some_and(Value::is_table),
         _ => false,
     }
@@ -56,6 +57,11 @@ fn has_header(value: &Value) -> bool {
 fn is_source(table: &Table) -> bool {
     let sources = ["env", "file", "value", "sha256"];
     table.len() == 1 && table.keys().all(|key| sources.contains(&key.as_str()))
+}
+
+fn is_reserve(table: &Table) -> bool {
+    let priority = |key: &str| key == "high" || key == "normal";
+    !table.is_empty() && table.iter().all(|(key, value)| priority(key) && value.is_str())
 }
 
 fn sorted(table: &Table) -> Vec<(&String, &Value)> {
@@ -100,6 +106,9 @@ x = 1
 kind = "jwt"
 key = { env = "K" }
 lifetime = "1h"
+
+[a.high]
+reserve = { high = "20%", normal = "0%" }
 
 [[a.rows]]
 id = "r"

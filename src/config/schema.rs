@@ -80,6 +80,7 @@ impl<'a> Node<'a> {
         match text(at, "format") {
             "duration-text" => return r#"a duration such as "10s", "5m" or "1h 30m""#.into(),
             "size-text" => return r#"a size such as "64KiB" or "256MiB""#.into(),
+            "percent-text" => return r#"a percentage such as "20%" or "2.5%""#.into(),
             "string-or-list" => return "a string or a list of strings".into(),
             "uint32" => return format!("a whole number from 0 to {}", u32::MAX),
             _ => {}
@@ -162,6 +163,8 @@ mod tests {
         assert_eq!(expected("server.allow_anonymous"), "true or false");
         assert_eq!(expected("log.format"), r#"one of "auto", "pretty", "json""#);
         assert_eq!(expected("cache.max_bytes"), r#"a size such as "64KiB" or "256MiB""#);
+        assert_eq!(expected("clients.0.daily_share"), r#"a percentage such as "20%" or "2.5%""#);
+        assert_eq!(expected("upstreams.any.labels.l.mode"), r#"one of "enforce", "observe""#);
         assert_eq!(expected("upstreams.any"), "a table");
         assert_eq!(expected("upstreams.any.endpoints"), "a list");
         assert_eq!(

@@ -10,7 +10,7 @@ use http::Uri;
 use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
 use crate::policy::quota::{LabelSpec, PoolSpec};
-use crate::policy::share::Percent;
+use crate::policy::share::{ClientId, Percent, Share};
 
 /// Everything `weir serve` needs to know.
 #[derive(Clone, Debug)]
@@ -112,6 +112,14 @@ pub struct ClientSettings {
     pub daily_share: Option<Percent>,
     /// The client's own share, if one is configured.
     pub quota: Option<ClientQuota>,
+}
+
+impl ClientSettings {
+    /// By what right it asks for tokens.
+    pub fn share(&self) -> Share {
+        let (weight, priority) = (self.weight, self.priority);
+        Share { client: ClientId::new(&*self.name), weight, priority, daily: self.daily_share }
+    }
 }
 
 /// A client's own share, hits included.

@@ -14,6 +14,9 @@ mod faults;
 mod faults_of_endpoints;
 mod files;
 mod preset;
+mod shares;
+mod spending;
+mod state;
 
 fn env(variables: &[(&str, &str)]) -> Env {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -53,6 +56,20 @@ const ZOOM: &str = r#"
 preset = "zoom-video-sdk"
 auth = { kind = "jwt", key = { value = "k" }, secret = { value = "s" } }
 "#;
+
+/// A label and a pool for [`SMALL`], whose endpoint spends from them.
+const BUDGET: &str = r#"
+label = "l"
+[upstreams.u.labels.l]
+per_second = 10
+pool = "p"
+[upstreams.u.pools.p]
+per_day = 1000
+"#;
+
+fn warned(loaded: &Loaded) -> Vec<String> {
+    loaded.warnings.iter().map(ToString::to_string).collect()
+}
 
 fn only(loaded: &Loaded) -> &UpstreamSettings {
     assert_eq!(loaded.settings.upstreams.len(), 1);

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
+use crate::policy::share::Percent;
 use crate::secret::Secret;
 
 /// Instants are computed by adding durations to the time of day; beyond this that could overflow.
@@ -107,6 +108,54 @@ impl JsonSchema for Bytes {
         json_schema!({
             "type": ["string", "integer"], "format": "size-text", "examples": ["256MiB", 1_048_576]
         })
+    }
+}
+
+/// A part of a whole: `"20%"`, `"2.5%"`; 0 to 100, at most one decimal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Part(pub Percent);
+
+impl Part {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let number = text.strip_suffix('%')?;
+        let (whole, tenths) = number.split_once('.').unwrap_or((number, "0"));
+        // `parse` alone would take a sign too.
+        let digits = |text: &str, most: usize| {
+            let good = text.len() <= most && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u16>().ok().filter(|_| good)
+        };
+        Percent::from_tenths(digits(whole, 3)? * 10 + digits(tenths, 1)?).map(Self)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Part {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        Self::parse(&text).ok_or_else(|| de::Error::custom("not a percentage"))
+    }
+}
+
+impl JsonSchema for Part {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Percentage".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "percent-text", "examples": ["20%", "2.5%"] })
     }
 }
 
@@ -246,6 +295,19 @@ mod tests {
                 &Bytes(text.parse::<bytesize::ByteSize>().unwrap().as_u64()).to_string(),
                 text
             );
+        }
+    }
+
+    #[test]
+    fn percentages_have_a_sign_a_decimal_at_most_and_an_end() {
+        for text in ["0%", "0.1%", "2.5%", "20%", "99.9%", "100%"] {
+            assert_eq!(Part::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Part::parse("7.0%").unwrap().to_string(), "7%");
+        for wrong in
+            ["20", "20 %", "2.55%", "100.1%", "101%", "-1%", "+1%", "1.%", ".5%", "1.+%", "%", ""]
+        {
+            assert_eq!(Part::parse(wrong), None, "{wrong}");
         }
     }
 

@@ -61,6 +61,17 @@ pub struct Share {
     pub daily: Option<Percent>,
 }
 
+/// What a caller without a key is called.
+pub const ANONYMOUS: &str = "anonymous";
+
+impl Share {
+    /// Everybody's, where no clients are configured.
+    pub fn anonymous() -> Self {
+        let (client, weight) = (ClientId::new(ANONYMOUS), Weight::MIN);
+        Self { client, weight, priority: Priority::Normal, daily: None }
+    }
+}
+
 /// The last part of a day's pool, which is kept for those who matter most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reserve {
@@ -108,12 +119,19 @@ pub fn effective(
     pool: Option<&PoolSpec>,
     clients: &[Share],
 ) -> Vec<EffectiveShare> {
+    let together = |priority: Priority| {
+        let equals = clients.iter().filter(|client| client.priority == priority);
+        as_f64(equals.map(|client| u64::from(client.weight.get())).sum())
+    };
+    // Once for everybody: there may be many clients.
+    let [high, normal, low] = [Priority::High, Priority::Normal, Priority::Low].map(together);
     let of = |share: &Share| {
-        let equals = clients.iter().filter(|other| other.priority == share.priority);
-        let all: u64 = equals.map(|other| u64::from(other.weight.get())).sum();
-        let part = |limit: NonZeroU32| {
-            f64::from(limit.get()) * f64::from(share.weight.get()) / as_f64(all.max(1))
+        let all = match share.priority {
+            Priority::High => high,
+            Priority::Normal => normal,
+            Priority::Low => low,
         };
+        let part = |limit: NonZeroU32| f64::from(limit.get()) * f64::from(share.weight.get()) / all;
         EffectiveShare {
             share: share.clone(),
             windows: label.windows.iter().map(|w| (part(w.limit), w.per)).collect(),

@@ -66,6 +66,40 @@ async fn what_check_prints_is_a_configuration() {
 }
 
 #[tokio::test]
+async fn check_prints_what_every_client_gets() {
+    let nowhere = "127.0.0.1:9".parse().unwrap();
+    let tables = r#"
+[[clients]]
+name = "console"
+key = { value = "hunter2" }
+weight = 3
+[[clients]]
+name = "batch"
+key = { value = "hunter3" }
+daily_share = "20%"
+[upstreams.zoom.pools.daily]
+reserve = { high = "10%" }
+"#;
+    let text = Setup { tables: tables.to_owned(), ..Setup::default() }.config(nowhere);
+    let (_directory, path) = file(&text);
+    let (code, stdout, stderr) = said(&run(&["check", "-c", argument(&path)]).await);
+    assert_eq!(code, Some(0), "{stderr}");
+    let (effective, shares) = stdout.split_once("\n\n# Shares: ").expect("they come last");
+    assert!(shares.lines().skip(1).all(|line| line.starts_with('#')), "{shares}");
+    let heavy = "
+# upstreams.zoom.labels.heavy: 10 a second, 30000 a day (daily), reserve high 10%
+#   console   normal   7.5 a second   at most 27000 a day
+#   batch     normal   2.5 a second    at most 6000 a day
+";
+    assert!(shares.contains(heavy), "{shares}");
+    assert!(!stdout.contains("hunter"), "{stdout}");
+    let parsed = |text: &str| text.parse::<toml::Table>().expect("it is TOML");
+    assert_eq!(parsed(&stdout), parsed(effective));
+    let warning = "server.state_dir: is not set: a restart forgets what was spent today";
+    assert!(stderr.contains(warning), "{stderr}");
+}
+
+#[tokio::test]
 async fn a_missing_file_is_a_fault_of_configuration() {
     let (_directory, path) = file("");
     let missing = path.with_file_name("missing.toml");

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SecretSource;
-use crate::config::units::{OneOrMany, Scalar, Span};
+use crate::config::units::{OneOrMany, Part, Scalar, Span};
 
 /// An API that requests are forwarded to.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -169,13 +169,26 @@ pub(crate) struct Label {
     pub max_wait: Span,
     /// Most requests that queue at a time.
     pub max_queue: u32,
+    /// Whether it holds anybody back.
+    pub mode: LabelMode,
 }
 
 impl Default for Label {
     fn default() -> Self {
         let (per_second, per_minute, burst, pool) = (None, None, None, None);
-        Self { per_second, per_minute, burst, pool, max_wait: Span::secs(5), max_queue: 1000 }
+        let (max_wait, max_queue, mode) = (Span::secs(5), 1000, LabelMode::Enforce);
+        Self { per_second, per_minute, burst, pool, max_wait, max_queue, mode }
     }
+}
+
+/// Whether a label holds anybody back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LabelMode {
+    /// It does.
+    Enforce,
+    /// It lets everything through, and counts what it would have done.
+    Observe,
 }
 
 /// A daily budget that several labels share.
@@ -187,12 +200,25 @@ pub(crate) struct Pool {
     pub per_day: Option<u32>,
     /// When the day begins, UTC.
     pub resets_at: String,
+    /// The last part of the day, which is kept for clients of a priority or above; together at
+    /// most "100%".
+    pub reserve: Reserve,
 }
 
 impl Default for Pool {
     fn default() -> Self {
-        Self { per_day: None, resets_at: "00:00Z".into() }
+        Self { per_day: None, resets_at: "00:00Z".into(), reserve: Reserve::default() }
     }
+}
+
+/// The last part of a pool's day, which is kept for clients of a priority or above.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Reserve {
+    /// Kept for high priority.
+    pub high: Part,
+    /// Kept for normal and high priority, before that.
+    pub normal: Part,
 }
 
 /// A rule: method and path template to label, parameters and cache rule.

@@ -1,6 +1,7 @@
 //! The environment over the file.
 
 use super::*;
+use crate::policy::quota::Mode;
 
 #[test]
 fn reaches_keys_of_every_depth_and_type() {
@@ -11,10 +12,13 @@ fn reaches_keys_of_every_depth_and_type() {
             ("WEIR_SERVER__WORKERS", "3"),
             ("WEIR_SERVER__ALLOW_ANONYMOUS", "true"),
             ("WEIR_SERVER__MAX_BODY_BYTES", "2048"),
+            ("WEIR_SERVER__STATE_DIR", "/nowhere/weir"),
             ("WEIR_CACHE__MAX_BYTES", "1GiB"),
             ("WEIR_LOG__FORMAT", "json"),
             ("WEIR_UPSTREAMS__ZOOM__PLAN", "business"),
             ("WEIR_UPSTREAMS__ZOOM__LABELS__RESOURCE_INTENSIVE__PER_MINUTE", "7"),
+            ("WEIR_UPSTREAMS__ZOOM__LABELS__HEAVY__MODE", "observe"),
+            ("WEIR_UPSTREAMS__ZOOM__POOLS__DAILY__RESERVE__HIGH", "2.5%"),
             ("WEIR_UPSTREAMS__ZOOM__AUTH__SECRET__VALUE", "12"),
             ("WEIR_CONFIG", "ignored.toml"),
             ("WEIR_LOG", "debug"),
@@ -32,11 +36,14 @@ fn reaches_keys_of_every_depth_and_type() {
     assert_eq!(server.listen, "127.0.0.1:7000".parse().unwrap());
     assert_eq!((server.workers, server.max_body_bytes), (3, 2048));
     assert!(server.allow_anonymous);
+    assert_eq!(server.state_dir.as_deref(), Some("/nowhere/weir".as_ref()));
     assert_eq!(loaded.settings.cache.max_bytes, 1 << 30);
     assert_eq!(loaded.settings.log.format, settings::LogFormat::Json);
     let zoom = only(&loaded);
     let label = |id: &str| zoom.labels.iter().find(|label| label.id.as_str() == id).unwrap();
     assert_eq!(label("heavy").windows[0].limit.get(), 40, "the plan's, not the default's");
+    assert_eq!(label("heavy").mode, Mode::Observe);
+    assert_eq!(zoom.pools[0].reserve.high.tenths(), 25);
     assert_eq!(label("resource-intensive").windows[0].limit.get(), 7);
     let AuthScheme::Jwt { secret, .. } = &zoom.auth else { panic!() };
     assert_eq!(secret.expose(), "12", "a secret stays text");
@@ -50,10 +57,11 @@ fn a_source_of_a_secret_replaces_another() {
     let AuthScheme::Jwt { secret, .. } = &only(&loaded).auth else { panic!() };
     assert_eq!(secret.expose(), "from-env");
     let warned: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        warned,
-        ["weir.toml:4: upstreams.zoom.auth.key.value: a secret stands in the file itself"]
-    );
+    let expected = [
+        "weir.toml: server.state_dir: is not set: a restart forgets what was spent today",
+        "weir.toml:4: upstreams.zoom.auth.key.value: a secret stands in the file itself",
+    ];
+    assert_eq!(warned, expected);
 }
 
 #[test]
@@ -84,6 +92,8 @@ fn misspelt_variables_are_faults() {
             ("WEIR_SERVER_WORKERS", "2"),
             ("WEIR_ADMIN__LISTEN", "9090"),
             ("WEIR_UPSTREAMS__ZOOM__AUTH__SECRET", "hunter2"),
+            ("WEIR_UPSTREAMS__ZOOM__LABELS__HEAVY__MODE", "observ"),
+            ("WEIR_UPSTREAMS__ZOOM__POOLS__DAILY__RESERVE__NORMAL", "10"),
             ("WEIR_UPSTREAMS__ZOOM__PLAN", "bussiness"),
         ],
     );
@@ -97,7 +107,9 @@ fn misspelt_variables_are_faults() {
         r#"WEIR_SERVER__WORKERS: server.workers: expected a whole number from 0 to 4294967295, found "many""#,
         r#"WEIR_SERVR__LISTEN: servr.listen: unknown key; did you mean "server"?"#,
         r#"WEIR_UPSTREAMS__ZOOM__AUTH__SECRET: upstreams.zoom.auth.secret: expected { env = "NAME" } or { file = "path" }, found a string"#,
+        r#"WEIR_UPSTREAMS__ZOOM__LABELS__HEAVY__MODE: upstreams.zoom.labels.heavy.mode: expected one of "enforce", "observe", found "observ"; did you mean "observe"?"#,
         r#"WEIR_UPSTREAMS__ZOOM__PLAN: upstreams.zoom.plan: no such plan: "bussiness"; did you mean "business"?"#,
+        r#"WEIR_UPSTREAMS__ZOOM__POOLS__DAILY__RESERVE__NORMAL: upstreams.zoom.pools.daily.reserve.normal: expected a percentage such as "20%" or "2.5%", found "10""#,
     ];
     assert_eq!(faults, expected);
 }

@@ -269,6 +269,7 @@ weir.toml:10: upstreams.u.labels.n.max_queue: is more than 1000000
 weir.toml:11: upstreams.u.labels.o: a pool has this name too
 weir.toml:14: upstreams.u.pools.daily.per_day: is zero
 weir.toml:15: upstreams.u.pools.daily.resets_at: "midnight" is not a time of day in UTC; write "00:00Z"
+weir.toml:16: upstreams.u.pools.o: no label spends from it; give a label pool = "o", or take it out
 weir.toml:16: upstreams.u.pools.o.per_day: is required"#,
     );
 }

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use super::secret::Secrets;
-use super::{names, sha256};
+use super::{names, served, sha256};
 use crate::config::fault::Report;
 use crate::config::raw;
-use crate::config::settings::{ClientQuota, ClientSettings};
+use crate::config::settings::{ClientQuota, ClientSettings, UpstreamSettings};
+use crate::config::units::Part;
 use crate::policy::endpoint::Priority;
-
-/// What a caller without a key is called.
-const ANONYMOUS: &str = "anonymous";
+use crate::policy::share::{ANONYMOUS, Percent};
 
 pub(super) fn all(
     raw: &[raw::Client],
+    upstreams: &[UpstreamSettings],
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Vec<ClientSettings> {
@@ -30,9 +30,27 @@ pub(super) fn all(
         if let Some(first) = by_key.insert(client.key_sha256, index) {
             report.fault(&format!("{path}.key"), format!("is the key of clients[{first}] too"));
         }
+        served::check(&path, &client.share(), upstreams, report);
         clients.push(client);
     }
+    check_daily_shares(raw, report);
     clients
+}
+
+/// What is promised of a day has to be there: the first client that asks for more is named.
+fn check_daily_shares(raw: &[raw::Client], report: &mut Report) {
+    let mut left = Percent::WHOLE;
+    for (index, client) in raw.iter().enumerate() {
+        let Some(Part(share)) = client.daily_share else { continue };
+        let Some(rest) = left.tenths().checked_sub(share.tenths()).and_then(Percent::from_tenths)
+        else {
+            let name = client.name.as_ref().map_or("it".into(), |name| format!("{name:?}"));
+            let why = format!("{share} is more than the clients before {name} leave ({left})");
+            report.fault(&format!("clients[{index}].daily_share"), why);
+            return;
+        };
+        left = rest;
+    }
 }
 
 fn client(
@@ -52,6 +70,11 @@ fn client(
         report.fault(&format!("{path}.weight"), "is zero");
     }
     let quota = quota(path, raw, report);
+    let daily_share = raw.daily_share.map(|Part(share)| share);
+    if daily_share == Some(Percent::default()) {
+        let hint = "leave it out for no limit of its own";
+        report.fault_try(&format!("{path}.daily_share"), "is 0%: it could never be served", hint);
+    }
     let priority = match raw.priority {
         raw::Priority::High => Priority::High,
         raw::Priority::Normal => Priority::Normal,
@@ -62,7 +85,7 @@ fn client(
         key_sha256: key?,
         weight: weight?,
         priority,
-        daily_share: None,
+        daily_share,
         quota,
     })
 }

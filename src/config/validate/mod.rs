@@ -11,24 +11,28 @@ mod names;
 mod parameters;
 mod quota;
 mod secret;
+mod served;
 mod server;
 mod template;
 mod upstreams;
 mod url;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::fault::Report;
 use super::raw::Raw;
 use super::settings::Settings;
 use crate::preset::Preset;
 
-/// Where secrets come from.
-pub(super) trait SecretStore {
-    /// An environment variable.
+/// What a configuration may ask about the machine it is read on. Nothing is changed there.
+pub(super) trait Outside {
+    /// An environment variable, which may hold a secret.
     fn variable(&self, name: &str) -> Option<String>;
-    /// A file, or why it cannot be read.
+    /// A file, which may hold a secret; or why it cannot be read.
     fn file(&self, path: &str) -> Result<SecretFile, String>;
+    /// Where that directory is or could be made; or why it cannot be one.
+    fn directory(&self, path: &str) -> Result<PathBuf, String>;
 }
 
 /// A file that holds a secret.
@@ -41,18 +45,22 @@ pub(super) struct SecretFile {
 pub(super) fn settings(
     raw: &Raw,
     presets: &BTreeMap<String, Preset>,
-    store: &dyn SecretStore,
+    outside: &dyn Outside,
     report: &mut Report,
 ) -> Settings {
-    let secrets = secret::Secrets { store };
-    let (server, admin) = server::listeners(raw, report);
+    let secrets = secret::Secrets { outside };
+    let (server, admin) = server::listeners(raw, outside, report);
+    let upstreams = upstreams::all(&raw.upstreams, presets, &secrets, report);
+    if raw.clients.is_empty() && report.is_whole("clients") {
+        served::check_anonymous(&upstreams, report);
+    }
     Settings {
         server,
         admin,
         log: server::log(&raw.log, report),
         cache: server::cache(&raw.cache, report),
-        clients: clients::all(&raw.clients, &secrets, report),
-        upstreams: upstreams::all(&raw.upstreams, presets, &secrets, report),
+        clients: clients::all(&raw.clients, &upstreams, &secrets, report),
+        upstreams,
         digest: String::new(),
     }
 }

@@ -5,10 +5,13 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::names;
-use crate::config::fault::{Report, suggest};
+use crate::config::fault::{Report, nearest, suggest};
 use crate::config::raw;
+use crate::config::units::Part;
+use crate::policy::endpoint::Endpoint;
 use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
-use crate::policy::share::Reserve;
+use crate::policy::share::{Percent, Reserve};
+use crate::preset::Preset;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -38,13 +41,20 @@ fn pool(path: &str, name: &str, raw: &raw::Pool, report: &mut Report) -> Option<
         let why = format!("{:?} is not a time of day in UTC", raw.resets_at);
         report.fault_try(&format!("{path}.resets_at"), why, r#"write "00:00Z""#);
     }
-    let (per_day, resets_at) = (per_day?, resets_at?);
-    named.then(|| PoolSpec {
-        id: PoolId::new(name),
-        per_day,
-        resets_at,
-        reserve: Reserve::default(),
-    })
+    let reserve = reserve(&format!("{path}.reserve"), raw.reserve, report);
+    let (id, per_day, resets_at) = (PoolId::new(name), per_day?, resets_at?);
+    named.then_some(PoolSpec { id, per_day, resets_at, reserve })
+}
+
+/// The parts of a day, which cannot be more than all of it.
+fn reserve(path: &str, raw: raw::Reserve, report: &mut Report) -> Reserve {
+    let (Part(high), Part(normal)) = (raw.high, raw.normal);
+    if high.tenths() + normal.tenths() > Percent::WHOLE.tenths() {
+        report.fault(path, format!("{high} and {normal} are more than the whole day"));
+        // Whom that leaves nothing is not news.
+        return Reserve::default();
+    }
+    Reserve { high, normal }
 }
 
 /// `HH:MMZ`, as time since 00:00.
@@ -101,6 +111,13 @@ fn label(
     if raw.max_queue > MOST_QUEUED {
         report.fault(&format!("{path}.max_queue"), format!("is more than {MOST_QUEUED}"));
     }
+    let mode = match raw.mode {
+        raw::LabelMode::Enforce => Mode::Enforce,
+        raw::LabelMode::Observe => Mode::Observe,
+    };
+    if mode == Mode::Observe {
+        report.warn(&format!("{path}.mode"), "holds nobody back");
+    }
     let burst = raw.burst.or(shortest).and_then(NonZeroU32::new)?;
     named.then(|| LabelSpec {
         id: LabelId::new(name),
@@ -109,7 +126,7 @@ fn label(
         pool: raw.pool.as_deref().map(PoolId::new),
         max_wait: raw.max_wait.0,
         max_queue: usize::try_from(raw.max_queue).unwrap_or(usize::MAX),
-        mode: Mode::Enforce,
+        mode,
     })
 }
 
@@ -131,6 +148,38 @@ fn windows(path: &str, raw: &raw::Label, report: &mut Report) -> Vec<WindowSpec>
         report.fault(&format!("{path}.per_minute"), why);
     }
     windows
+}
+
+/// Pools without labels and labels without endpoints. What a preset brings is not the author's to
+/// take out.
+pub(super) fn check_unused(
+    path: &str,
+    raw: &raw::Upstream,
+    endpoints: &[Endpoint],
+    preset: Option<&Preset>,
+    report: &mut Report,
+) {
+    let plan = raw.plan.as_deref().and_then(|plan| preset?.plans.get(plan));
+    let given = plan.and_then(|plan| plan.get("pools")).and_then(toml::Value::as_table);
+    // A label with a misspelt pool means one all the same.
+    let names = || raw.pools.keys().map(String::as_str);
+    let written = raw.labels.values().filter_map(|label| label.pool.as_deref());
+    let meant: Vec<_> = written.filter_map(|pool| nearest(pool, names())).collect();
+    for pool in raw.pools.keys() {
+        let brought = given.is_some_and(|given| given.contains_key(pool));
+        if !brought && !meant.contains(&pool.as_str()) && report.is_whole(&format!("{path}.labels"))
+        {
+            let hint = format!("give a label pool = {pool:?}, or take it out");
+            report.fault_try(&format!("{path}.pools.{pool}"), "no label spends from it", hint);
+        }
+    }
+    let spends = |label: &str| {
+        let mut labels = endpoints.iter().filter_map(|endpoint| endpoint.label.as_ref());
+        labels.any(|used| used.as_str() == label)
+    };
+    for label in raw.labels.keys().filter(|label| preset.is_none() && !spends(label)) {
+        report.warn(&format!("{path}.labels.{label}"), "no endpoint spends from it");
+    }
 }
 
 #[cfg(test)]

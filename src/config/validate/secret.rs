@@ -1,6 +1,6 @@
 //! Secrets, from wherever they are.
 
-use super::SecretStore;
+use super::Outside;
 use crate::config::fault::Report;
 use crate::config::lines::join;
 use crate::config::raw::SecretSource;
@@ -9,7 +9,7 @@ use crate::secret::Secret;
 
 /// Resolves sources, and reports those that do not lead to a secret.
 pub(super) struct Secrets<'a> {
-    pub(super) store: &'a dyn SecretStore,
+    pub(super) outside: &'a dyn Outside,
 }
 
 impl Secrets<'_> {
@@ -38,7 +38,7 @@ impl Secrets<'_> {
     }
 
     fn variable(&self, path: &str, name: &str, report: &mut Report) -> Option<Secret> {
-        match self.store.variable(name).as_deref() {
+        match self.outside.variable(name).as_deref() {
             None => report.fault(path, format!("the environment variable {name} is not set")),
             Some("") => report.fault(path, format!("the environment variable {name} is empty")),
             Some(text) => return Some(Secret::new(text)),
@@ -47,7 +47,7 @@ impl Secrets<'_> {
     }
 
     fn file(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
-        let found = match self.store.file(file) {
+        let found = match self.outside.file(file) {
             Ok(found) => found,
             Err(why) => {
                 report.fault(path, format!("{file:?} {why}"));

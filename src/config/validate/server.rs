@@ -1,8 +1,10 @@
 //! `[server]`, `[admin]`, `[log]` and `[cache]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Outside;
 use crate::config::fault::{Report, nearest};
 use crate::config::raw::{self, Raw};
 use crate::config::settings::{Admin, Cache, Log, LogFormat, Server};
@@ -16,8 +18,9 @@ const MOST_HEADER_BYTES: u64 = 16 << 20;
 const MOST_BODY_BYTES: u64 = 1 << 30;
 
 /// The two listeners, which must not be one.
-pub(super) fn listeners(raw: &Raw, report: &mut Report) -> (Server, Admin) {
-    let server = server(&raw.server, report);
+pub(super) fn listeners(raw: &Raw, outside: &dyn Outside, report: &mut Report) -> (Server, Admin) {
+    let state_dir = state_dir(raw, outside, report);
+    let server = Server { state_dir, ..server(&raw.server, report) };
     let admin = address("admin.listen", &raw.admin.listen, report);
     let anonymous = raw.clients.is_empty() && !server.listen.ip().is_loopback();
     if anonymous && server.allow_anonymous {
@@ -52,6 +55,25 @@ fn server(raw: &raw::Server, report: &mut Report) -> Server {
         state_dir: None,
         allow_anonymous: raw.allow_anonymous,
     }
+}
+
+/// Where the day's spend is kept.
+fn state_dir(raw: &Raw, outside: &dyn Outside, report: &mut Report) -> Option<PathBuf> {
+    let path = "server.state_dir";
+    let Some(directory) = &raw.server.state_dir else {
+        if raw.upstreams.values().any(|upstream| !upstream.pools.is_empty()) {
+            report.warn(path, "is not set: a restart forgets what was spent today");
+        }
+        return None;
+    };
+    if directory.is_empty() {
+        report.fault_try(path, "is empty", r#"write "/var/lib/weir""#);
+        return None;
+    }
+    outside
+        .directory(directory)
+        .map_err(|why| report.fault(path, format!("{directory:?} {why}")))
+        .ok()
 }
 
 pub(super) fn log(raw: &raw::Log, report: &mut Report) -> Log {

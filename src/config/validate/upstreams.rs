@@ -71,6 +71,7 @@ fn upstream(
     let labels = quota::labels(&format!("{path}.labels"), raw, report);
     let pools = quota::pools(&format!("{path}.pools"), &raw.pools, report);
     let endpoints = endpoints::all(path, raw, report);
+    quota::check_unused(path, raw, &endpoints, preset, report);
     let (base_url, auth) = (base_url?, scheme?);
     Some(UpstreamSettings {
         id: UpstreamId::new(name),
