@@ -13,10 +13,9 @@ use crate::config::Settings;
 use crate::config::settings::{ClientSettings, UpstreamSettings};
 use crate::metrics::Metrics;
 use crate::policy::credential::AuthScheme;
-use crate::policy::endpoint::{Priority, Weight};
 use crate::policy::quota::LabelSpec;
 use crate::policy::route::{RouteConflict, RouteTable};
-use crate::policy::share::{ClientId, Share};
+use crate::policy::share::{ANONYMOUS, Share};
 use crate::store::credential::Credential;
 use crate::store::ledger::LedgerError;
 use crate::store::limiter::{Budgets, Limiter, Needs};
@@ -42,8 +41,6 @@ pub enum BuildError {
     },
 }
 
-/// The name under which anonymous callers are counted.
-const ANONYMOUS: &str = "anonymous";
 const UNROUTED: &str = "none";
 /// Callers without a key, or with one that nobody has.
 const UNKNOWN: &str = "unknown";
@@ -126,29 +123,15 @@ fn client_names(clients: &[ClientSettings]) -> Vec<Arc<str>> {
 
 fn clients(settings: &[ClientSettings], clock: &Clock, previous: Option<&World>) -> Clients {
     if settings.is_empty() {
-        return Clients::Anonymous(Arc::new(Client::new(0, anonymous(), None, clock)));
+        return Clients::Anonymous(Arc::new(Client::new(0, Share::anonymous(), None, clock)));
     }
     let client = |(index, client): (usize, &ClientSettings)| {
         let quota = client.quota.map(|quota| (quota.per_second, quota.burst));
-        let built = Client::new(index, share(client), quota, clock);
+        let built = Client::new(index, client.share(), quota, clock);
         let old = previous.and_then(|world| world.clients.named(&client.name));
         (client.key_sha256, Arc::new(built.continuing(old)))
     };
     Clients::Keyed(settings.iter().enumerate().map(client).collect::<HashMap<_, _>>())
-}
-
-fn anonymous() -> Share {
-    let (weight, priority) = (Weight::MIN, Priority::Normal);
-    Share { client: ClientId::new(ANONYMOUS), weight, priority, daily: None }
-}
-
-fn share(client: &ClientSettings) -> Share {
-    Share {
-        client: ClientId::new(client.name.as_str()),
-        weight: client.weight,
-        priority: client.priority,
-        daily: client.daily_share,
-    }
 }
 
 /// What all parts of a world are built with.

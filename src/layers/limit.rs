@@ -200,10 +200,10 @@ async fn heed(
         throttle = Some(feedback::classify(&head.headers, &message));
     }
     let mut word = Word::read(&head.headers, permit.day().as_ref(), clock.wall());
-    let heard = permit.heard(&mut word, throttle);
-    tell(upstream, label, &word, throttle, &heard);
+    let outcome = permit.heard(&mut word, throttle);
+    tell(upstream, label, &word, throttle, &outcome);
     if let Some(throttle) = throttle {
-        if let Some(wait) = heard.wait {
+        if let Some(wait) = outcome.wait {
             head.headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
         head.extensions.insert(throttle);

@@ -271,7 +271,8 @@ pub(super) fn upstream(
         reserve: Reserve::default(),
     };
     let specs: Vec<LabelSpec> = setup.label.into_iter().collect();
-    let limiter = Limiter::new(UpstreamId::new(name), &specs, &[pool.clone()], clock.clone());
+    let limiter =
+        Limiter::new(UpstreamId::new(name), &specs, std::slice::from_ref(&pool), clock.clone());
     let label = |spec: LabelSpec| Label {
         index: limiter.label(&spec.id).unwrap(),
         metrics: metrics.label(name, spec.id.as_str(), &["console".into()]),

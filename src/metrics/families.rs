@@ -50,7 +50,7 @@ labels! {
     Budget { upstream: Arc<str>, label: Arc<str>, window: &'static str }
     LabelClient { upstream: Arc<str>, label: Arc<str>, client: Arc<str> }
     Refused { upstream: Arc<str>, label: Arc<str>, client: Arc<str>, reason: &'static str }
-    Hint { upstream: Arc<str>, label: Arc<str>, hint: &'static str }
+    Odd { upstream: Arc<str>, label: Arc<str>, hint: &'static str }
     Mismatch { upstream: Arc<str>, label: Arc<str>, category: Arc<str> }
     Pool { upstream: Arc<str>, pool: Arc<str> }
     Class { upstream: Arc<str>, label: Arc<str> }
@@ -81,7 +81,7 @@ pub(super) struct Families {
     pub(super) limit_observed: Family<Refused, Counter>,
     pub(super) limit_pace: Family<Class, Gauge<f64, AtomicU64>>,
     pub(super) limit_closed: Family<Class, Gauge>,
-    pub(super) hints: Family<Hint, Counter>,
+    pub(super) hints: Family<Odd, Counter>,
     pub(super) mismatches: Family<Mismatch, Counter>,
     budget_alarm: Family<Pool, Gauge>,
     budget_others: Family<Pool, Gauge>,

@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::endpoint::Lazy;
-use super::families::{Budget, Class, Families, Hint, LabelClient, Mismatch, Refused};
+use super::families::{Budget, Class, Families, LabelClient, Mismatch, Odd, Refused};
 
 /// The series of one label of an upstream.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ impl LabelMetrics {
     /// Something of the upstream's word was not taken as it stands. `hint` is one of a closed set.
     pub fn odd(&self, hint: &'static str) {
         let (upstream, label) = (Arc::clone(&self.upstream), Arc::clone(&self.label));
-        self.families.hints.get_or_create(&Hint { upstream, label, hint }).inc();
+        self.families.hints.get_or_create(&Odd { upstream, label, hint }).inc();
     }
 
     /// The upstream counts a request under another label of ours, or under none.

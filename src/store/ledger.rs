@@ -191,7 +191,8 @@ mod tests {
         let whole = serde_json::to_string(&record(5)).unwrap();
         let large = " ".repeat(2 << 20);
         let negative = whole.replace("\"claimed\":5", "\"claimed\":-5");
-        for text in ["", "{}", &whole[..whole.len() / 2], &negative, "\u{0}\u{0}", &large] {
+        let (half, _) = whole.split_at(whole.len() / 2);
+        for text in ["", "{}", half, &negative, "\u{0}\u{0}", &large] {
             fs::write(&path, text).unwrap();
             let error = ledger.read(&zoom, &daily).unwrap_err();
             assert!(matches!(error, LedgerError::Corrupt { .. }), "{error}");

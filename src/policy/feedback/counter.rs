@@ -202,19 +202,21 @@ mod tests {
         remaining(&fields.collect(), &day(), wall())
     }
 
+    type Fields = &'static [(&'static str, &'static str)];
+
     #[test]
     fn the_days_counter_is_found_in_every_form() {
-        let limit = "x-ratelimit-limit";
-        let left = "x-ratelimit-remaining";
-        let cases: [(&[(&'static str, &str)], Option<u32>); 15] = [
-            (&[(limit, "30000"), (left, "12345")], Some(12_345)),
-            (&[(limit, "60000"), (left, "45000")], Some(30_000)),
-            (&[(limit, "60000"), (left, "12")], Some(12)),
-            (&[("x-ratelimit-type", "Daily-limit"), (left, "7")], Some(7)),
-            (&[("x-ratelimit-type", "QPS"), (limit, "30000"), (left, "7")], None),
-            (&[(limit, "10"), (left, "3")], None),
-            (&[(left, "9"), ("x-ratelimit-reset", "1590883201")], Some(9)),
-            (&[(left, "9"), ("x-ratelimit-reset", "33300")], Some(9)),
+        const LIMIT: &str = "x-ratelimit-limit";
+        const LEFT: &str = "x-ratelimit-remaining";
+        let cases: [(Fields, Option<u32>); 15] = [
+            (&[(LIMIT, "30000"), (LEFT, "12345")], Some(12_345)),
+            (&[(LIMIT, "60000"), (LEFT, "45000")], Some(30_000)),
+            (&[(LIMIT, "60000"), (LEFT, "12")], Some(12)),
+            (&[("x-ratelimit-type", "Daily-limit"), (LEFT, "7")], Some(7)),
+            (&[("x-ratelimit-type", "QPS"), (LIMIT, "30000"), (LEFT, "7")], None),
+            (&[(LIMIT, "10"), (LEFT, "3")], None),
+            (&[(LEFT, "9"), ("x-ratelimit-reset", "1590883201")], Some(9)),
+            (&[(LEFT, "9"), ("x-ratelimit-reset", "33300")], Some(9)),
             (&[("ratelimit-limit", "30000, 30000;w=86400"), ("ratelimit-remaining", "8")], Some(8)),
             (&[("ratelimit", "limit=30000, remaining=5, reset=33200")], Some(5)),
             (
@@ -226,7 +228,7 @@ mod tests {
             ),
             (&[("ratelimit", "\"daily\";r=4;t=33200")], Some(4)),
             (&[("ratelimit-policy", "\"a\";q=10;w=1"), ("ratelimit", "\"a\";r=0;t=1")], None),
-            (&[(limit, "30000")], None),
+            (&[(LIMIT, "30000")], None),
             (&[], None),
         ];
         for (fields, expected) in cases {

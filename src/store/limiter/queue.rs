@@ -134,8 +134,10 @@ fn hand_over(state: &mut State, index: LabelIndex, ticket: &Ticket, taken: Taken
 
 fn turn_away(state: &mut State, index: LabelIndex, ticket: &Ticket, refused: Refused) {
     let waiter = state.parts(index).and_then(|(label, _)| label.queue.remove(ticket));
-    // Whoever has hung up need not be told.
-    waiter.map(|waiter| drop(waiter.grant.send(Err(refused))));
+    if let Some(waiter) = waiter {
+        // Whoever has hung up need not be told.
+        drop(waiter.grant.send(Err(refused)));
+    }
 }
 
 /// A place in the queue that is given up with the future that holds it.

@@ -89,15 +89,12 @@ impl State {
         for spec in labels {
             let pool = spec.pool.as_ref();
             let pool = pool.and_then(|id| self.pools.iter().position(|p| p.spec().id == *id));
-            match self.labels.iter_mut().find(|label| label.spec.id == spec.id) {
-                Some(label) => {
-                    label.change(spec, pool, now.mono);
-                    label.changed.notify_one();
-                }
-                None => {
-                    new.push(LabelIndex(self.labels.len()));
-                    self.labels.push(Label::new(spec, pool, now.mono));
-                }
+            if let Some(label) = self.labels.iter_mut().find(|label| label.spec.id == spec.id) {
+                label.change(spec, pool, now.mono);
+                label.changed.notify_one();
+            } else {
+                new.push(LabelIndex(self.labels.len()));
+                self.labels.push(Label::new(spec, pool, now.mono));
             }
         }
         self.due.notify_one();

@@ -112,7 +112,7 @@ async fn who_is_refused_behind_a_queue_is_admitted_when_told() {
         }
         let waiting: Vec<_> =
             (0..queued).map(|_| waits(&limiter, label, &share("a"), late)).collect();
-        while limiter.budget(label).queued < queued {
+        while limiter.budget(label).queued < waiting.len() {
             tokio::task::yield_now().await;
         }
         let patience = 200 * MS;
@@ -128,7 +128,7 @@ async fn who_is_refused_behind_a_queue_is_admitted_when_told() {
         let told = start + refused.retry_after + patience;
         let off = clock.now().max(told) - clock.now().min(told);
         // A tick of the timer for every one in the line.
-        assert!(off <= (queued as u32 + 2) * MS, "{off:?} off with {queued} of {per_second}/s");
+        assert!(off <= (queued + 2) * MS, "{off:?} off with {queued} of {per_second}/s");
     }
 }
 
@@ -248,10 +248,8 @@ async fn those_who_wait_when_the_day_runs_out_are_told_at_once() {
     settle().await;
     assert_eq!(spend(&limiter, label, late).await.unwrap_err().reason, Reason::Day, "at the door");
     // The last token of the day goes elsewhere while it waits.
-    let mut state = limiter.shared.state.lock();
-    let now = limiter.shared.now();
-    state.pools[0].take(&ClientId::new("other"), now.wall);
-    drop(state);
+    let wall = limiter.shared.now().wall;
+    limiter.shared.state.lock().pools[0].take(&ClientId::new("other"), wall);
     assert_eq!(first.await.unwrap().unwrap_err().reason, Reason::Day);
     assert!(clock.now() < late - 50 * SECOND);
 }
