@@ -166,6 +166,13 @@ impl<T> FairQueue<T> {
         self.waiting == 0
     }
 
+    /// Whether more than one client waits, `newcomer` counted in.
+    pub fn is_contended(&self, newcomer: Option<&ClientId>) -> bool {
+        let mut waiting = self.classes.iter().flat_map(|class| class.heads.values());
+        let Some(first) = newcomer.or_else(|| waiting.next()) else { return false };
+        waiting.any(|client| client != first)
+    }
+
     /// How many wait, by client.
     pub fn by_client(&self) -> BTreeMap<ClientId, usize> {
         let flows = self.classes.iter().flat_map(|class| &class.flows);

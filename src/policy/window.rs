@@ -13,8 +13,8 @@
 //! - **The bucket** (`store`, metered by governor) bounds how many leave at once after a rest, for
 //!   a label whose `burst` is below its figure.
 //! - **The queue's pace** (the same meter) lets those who have to wait leave one after the other, a
-//!   quarter faster than the figure, so that a client with few requests under way finds its turn
-//!   again and again, and not once in every window.
+//!   quarter faster than the figure, while several clients do: so a client with few requests under
+//!   way finds its turn again and again, and not once in every window.
 //!
 //! # When a request arrives
 //!

@@ -58,7 +58,7 @@ async fn a_reload_takes_effect_and_keeps_cache_budget_and_connections() {
         "not = [toml",
         "",
         &config(SECOND, "unheard_of = 1"),
-        &config(SECOND, "").replace("plan = \"pro\"", "plan = \"business\""),
+        &config(SECOND, "").replace("plan = \"pro\"", "plan = \"gold\""),
         &config(SECOND, "").replace("[server]\nlisten = \"127.0.0.1:0\"", listener),
     ] {
         reload(&child, bad, "refused").await;

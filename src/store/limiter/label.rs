@@ -12,7 +12,7 @@ use super::{Reason, Refused};
 use crate::policy::fair_queue::{AGED_EVERY, FairQueue};
 use crate::policy::pace::Pace;
 use crate::policy::quota::{LabelSpec, WindowSpec};
-use crate::policy::share::Share;
+use crate::policy::share::{ClientId, Share};
 use crate::policy::window::{TICK, WindowGuard};
 
 #[derive(Debug)]
@@ -45,8 +45,10 @@ pub(super) struct Waiter {
 pub(super) enum Door {
     /// At once: nobody waits.
     Open,
-    /// From the queue.
+    /// From the queue, in which one client waits.
     Queue,
+    /// From the queue, in which several clients wait: one after the other.
+    Contended,
 }
 
 /// By which figure of the shortest window.
@@ -60,8 +62,8 @@ enum Allowed {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How fast those leave who have to wait: one after the other, a quarter faster than the figure, so
-/// that a delay is caught up with. Only by the second: in a minute's window it would keep people
+/// How fast those leave who have to wait while several clients do: one after the other, a quarter
+/// faster than the figure, so that a delay is caught up with. Only by the second: in a minute's window it would keep people
 /// waiting for nothing.
 fn spread(spec: &LabelSpec) -> Option<Duration> {
     let second = spec.windows.iter().find(|window| window.per == SECOND)?;
@@ -117,7 +119,13 @@ impl Label {
     }
 
     fn meters(&self, door: Door) -> impl Iterator<Item = &Bucket> {
-        std::iter::once(&self.bucket).chain(self.spread.as_ref().filter(|_| door == Door::Queue))
+        std::iter::once(&self.bucket)
+            .chain(self.spread.as_ref().filter(|_| door == Door::Contended))
+    }
+
+    /// The door of whoever is next in the queue, or of somebody who would enter it.
+    pub(super) fn queue_door(&self, newcomer: Option<&ClientId>) -> Door {
+        if self.queue.is_contended(newcomer) { Door::Contended } else { Door::Queue }
     }
 
     /// When a request may leave with `ahead` others before it, by every window and meter.
@@ -148,12 +156,13 @@ impl Label {
 
     /// When a request of the queue leaves at the earliest that has `ahead` others before it, if
     /// nobody comes in between and the upstream refuses nothing more.
-    pub(super) fn comes_at(&self, ahead: usize, now: Instant) -> (Reason, Instant) {
+    fn comes_at(&self, ahead: usize, door: Door, now: Instant) -> (Reason, Instant) {
         let closed = self.pace.closed(now);
         let from = closed.unwrap_or(now);
-        let free = |ahead| self.free_after(ahead, Allowed::Later, Door::Queue, from);
+        let free = |ahead| self.free_after(ahead, Allowed::Later, door, from);
         let mut at = free(ahead);
-        if let (Some(spread), Some(guard)) = (&self.spread, self.windows.first()) {
+        let spread = self.spread.as_ref().filter(|_| door == Door::Contended);
+        if let (Some(spread), Some(guard)) = (spread, self.windows.first()) {
             // One after the other from when the first may, and each a window after the one whose
             // place it takes.
             let WindowSpec { limit, per } = guard.spec();
@@ -175,11 +184,12 @@ impl Label {
 
     /// When a request would leave that entered the queue now.
     pub(super) fn joins_at(&self, share: &Share, now: Instant) -> (Reason, Instant) {
+        let door = self.queue_door(Some(&share.client));
         let ahead = self.queue.ahead(share);
-        let (reason, strict) = self.comes_at(ahead.strict, now);
+        let (reason, strict) = self.comes_at(ahead.strict, door, now);
         let aged = ahead.aged.map(|aged| {
             let grants = AGED_EVERY.saturating_mul(aged + 1) - 1;
-            self.comes_at(grants, now).1.max(now + self.ageing())
+            self.comes_at(grants, door, now).1.max(now + self.ageing())
         });
         (reason, aged.map_or(strict, |aged| aged.min(strict)))
     }
@@ -192,7 +202,7 @@ impl Label {
         if self.bucket.take(now).is_none() {
             return false;
         }
-        let spread = self.spread.as_ref().filter(|_| door == Door::Queue);
+        let spread = self.spread.as_ref().filter(|_| door == Door::Contended);
         if spread.is_some_and(|spread| spread.take(now).is_none()) {
             self.bucket.give_back();
             return false;

@@ -64,7 +64,7 @@ impl Shared {
             return Asked::Refused(Refused { reason, retry_after: at - until });
         }
         if label.queue.len() >= label.spec.max_queue {
-            let (_, next) = label.free_at(Door::Queue, now.mono);
+            let (_, next) = label.free_at(label.queue_door(None), now.mono);
             let retry_after = next.saturating_duration_since(now.mono);
             return Asked::Refused(Refused { reason: Reason::QueueFull, retry_after });
         }
@@ -100,7 +100,8 @@ impl Shared {
             let ticket = label.queue.next(aged)?;
             let waiter = label.queue.get(&ticket)?;
             let (share, until) = (waiter.share.clone(), waiter.until);
-            match state.take(index, &share, Door::Queue, now) {
+            let door = label.queue_door(None);
+            match state.take(index, &share, door, now) {
                 Ok(taken) => hand_over(&mut state, index, &ticket, taken),
                 // Whoever it is about is told now, and holds up nobody behind.
                 Err(Held::Refused(refused)) => turn_away(&mut state, index, &ticket, refused),

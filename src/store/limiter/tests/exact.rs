@@ -2,14 +2,15 @@
 
 use super::*;
 
-#[tokio::test(start_paused = true)]
-async fn a_burst_leaves_at_once_and_who_waits_is_spread_over_the_window() {
+/// When each of 40 leaves who come at once; milliseconds.
+async fn departures(clients: usize) -> Vec<u128> {
     let (limiter, clock, label) = limiter(heavy(10), 1000);
     let start = clock.now();
-    let asked = (0..40).map(|_| {
+    let asked = (0..40).map(|n| {
         let (limiter, clock) = (limiter.clone(), clock.clone());
+        let share = share(&(n % clients).to_string());
         tokio::spawn(async move {
-            spend(&limiter, label, start + 60 * SECOND).await.unwrap();
+            spend_as(&limiter, label, &share, start + 60 * SECOND).await.unwrap();
             (clock.now() - start).as_millis()
         })
     });
@@ -17,6 +18,23 @@ async fn a_burst_leaves_at_once_and_who_waits_is_spread_over_the_window() {
     for asked in asked.collect::<Vec<_>>() {
         at.push(asked.await.unwrap());
     }
+    assert_eq!(left(&limiter, label).1, 960);
+    at.sort_unstable();
+    at
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_leaves_at_once_and_the_rest_as_the_window_allows() {
+    let at = departures(1).await;
+    for (round, leave) in at.chunks(10).enumerate() {
+        let due = round as u128 * 1001;
+        assert!(leave.iter().all(|at| (due..=due + 3).contains(at)), "{at:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_clients_contend_they_leave_one_after_the_other() {
+    let at = departures(2).await;
     assert_eq!(at[..10], [0; 10], "the whole figure at once");
     for pair in at.windows(11) {
         assert!(pair[10] - pair[0] > 1000, "{at:?}");
@@ -25,7 +43,6 @@ async fn a_burst_leaves_at_once_and_who_waits_is_spread_over_the_window() {
         assert!(pair[1] - pair[0] >= 80, "one after the other: {at:?}");
     }
     assert!(at[30] <= 3006 && at[39] < 4000, "and nothing of the figure is lost: {at:?}");
-    assert_eq!(left(&limiter, label).1, 960);
 }
 
 #[tokio::test(start_paused = true)]
@@ -101,7 +118,11 @@ async fn who_cannot_be_served_in_time_is_refused_at_once_and_told_when() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_refused_behind_a_queue_is_admitted_when_told() {
-    for (per_second, queued) in [(10, 7), (10, 25), (40, 100), (3, 10), (1, 4)] {
+    let asker = share("a");
+    let low = Share { priority: Priority::Low, ..share("b") };
+    let cases = [(10, 7), (10, 25), (40, 100), (3, 10), (1, 4)];
+    let cases = cases.into_iter().flat_map(|case| [(case, &asker), (case, &low)]);
+    for ((per_second, queued), asker) in cases {
         let mut spec = heavy(per_second);
         (spec.max_wait, spec.max_queue) = (60 * SECOND, 1000);
         let (limiter, clock, label) = limiter(spec, 100_000);
@@ -116,19 +137,20 @@ async fn who_is_refused_behind_a_queue_is_admitted_when_told() {
             tokio::task::yield_now().await;
         }
         let patience = 200 * MS;
-        let refused =
-            spend_as(&limiter, label, &share("a"), clock.now() + patience).await.unwrap_err();
+        let refused = spend_as(&limiter, label, &asker, clock.now() + patience).await.unwrap_err();
         assert_eq!((refused.reason, clock.now()), (Reason::Rate, start));
-        // Its place in the queue is kept by another, so that it comes back to the same queue.
-        let own = waits(&limiter, label, &share("a"), late);
+        // Another keeps its place in the queue.
+        let own = waits(&limiter, label, &asker, late);
         for waiter in waiting {
             waiter.await.unwrap().unwrap();
         }
         own.await.unwrap().unwrap();
         let told = start + refused.retry_after + patience;
-        let off = clock.now().max(told) - clock.now().min(told);
-        // A tick of the timer for every one in the line.
-        assert!(off <= (queued + 2) * MS, "{off:?} off with {queued} of {per_second}/s");
+        let really = clock.now();
+        // A tick of the timer for every one in the line; and the last of several clients is alone.
+        let (ticks, alone) = ((queued + 2) * MS, 4 * SECOND / 5 / per_second);
+        assert!(really <= told + ticks, "{:?} late, {queued} of {per_second}/s", really - told);
+        assert!(really + alone >= told, "{:?} early, {queued} of {per_second}/s", told - really);
     }
 }
 
