@@ -1,5 +1,6 @@
 //! The label's budget: go, wait in the fair queue, or be refused at once.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -16,7 +17,7 @@ use crate::http::{Body, Gathered, gather, whole_seconds};
 use crate::policy::feedback::{self, Throttle, Word};
 use crate::request::FetchRequest;
 use crate::store::flight::Wanted;
-use crate::store::limiter::{Budget, Heard, Permit, PoolBudget, WindowBudget};
+use crate::store::limiter::{Budget, Departure, Heard, Permit, PoolBudget, WindowBudget};
 use crate::world::{Label, Upstream};
 
 /// See the module.
@@ -53,7 +54,7 @@ where
         + Clone
         + Send
         + 'static,
-    S::Future: Send,
+    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = GatewayError;
@@ -76,7 +77,8 @@ async fn limited<S>(
     clock: Clock,
 ) -> Result<Response<Body>, GatewayError>
 where
-    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>,
+    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError> + Send + 'static,
+    S::Future: Send + 'static,
 {
     let upstream = Arc::clone(&request.route.upstream);
     // First, because a token is not spent on a request that cannot be authorized, nor held while
@@ -84,34 +86,51 @@ where
     upstream.credential.ready(request.deadline).await?;
     let Some(label) = request.route.label.clone() else { return inner.call(request).await };
     let mut permit = admitted(&request, &upstream, &label, &clock).await?;
-    request.departure = Some(permit.spend());
-    let client = request.client.index;
-    let mut spending = Spending { label: &label, client, undone: false };
-    match inner.call(request).await {
-        Ok(answer) => {
-            permit.answered();
-            let mut answer = heed(answer, &upstream, &label, &permit, &clock).await;
-            let fields = quota_fields(&label, &upstream.limiter.budget(label.index));
-            let headers = answer.headers_mut();
-            for (name, text) in [("ratelimit-policy", fields.policy), ("ratelimit", fields.current)]
-            {
-                if let Ok(value) = HeaderValue::try_from(text) {
-                    headers.insert(HeaderName::from_static(name), value);
-                }
-            }
-            Ok(answer)
+    let departure = permit.spend();
+    request.departure = Some(departure.clone());
+    let spending = Spending { label, client: request.client.index, permit: Some(permit) };
+    let way = async move {
+        match inner.call(request).await {
+            Ok(answer) => Ok(spending.answered(answer, &upstream, &clock).await),
+            Err(error) => Err(spending.failed(error)),
         }
-        Err(error) => {
-            let never_sent = match &error {
-                GatewayError::Upstream(failed) => failed.never_sent(),
-                // Nothing but the upstream's own failures happens after it was sent.
-                _ => true,
-            };
-            if never_sent {
-                spending.undone = true;
-                permit.never_sent();
-            }
-            Err(error)
+    };
+    Way { way: Some(Box::pin(way)), departure, polled: false }.await
+}
+
+type Answer = Result<Response<Body>, GatewayError>;
+
+/// A request with its token. Given up before it has left, it costs nothing; afterwards it goes on
+/// to its answer without those who asked, so that what is counted as spent is what the upstream
+/// has seen, and a connection is not torn down for it.
+struct Way {
+    way: Option<BoxFuture<'static, Answer>>,
+    departure: Departure,
+    /// It is being polled; if it is dropped meanwhile, it has panicked.
+    polled: bool,
+}
+
+impl Future for Way {
+    type Output = Answer;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let Some(mut way) = self.way.take() else { return Poll::Pending };
+        self.polled = true;
+        let answer = way.as_mut().poll(cx);
+        self.polled = false;
+        if answer.is_pending() {
+            self.way = Some(way);
+        }
+        answer
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        if let Some(way) = self.way.take().filter(|_| !self.polled && self.departure.has_left())
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(way);
         }
     }
 }
@@ -152,16 +171,54 @@ async fn nobody(wanted: Option<&Wanted>) {
     }
 }
 
-/// Counts a token as spent, also when the request is cancelled on its way.
-struct Spending<'l> {
-    label: &'l Label,
+/// A token on its way. Counted as spent if the request has left, whatever becomes of it then.
+struct Spending {
+    label: Arc<Label>,
     client: usize,
-    undone: bool,
+    permit: Option<Permit>,
 }
 
-impl Drop for Spending<'_> {
+impl Spending {
+    async fn answered(
+        self,
+        answer: Response<Body>,
+        upstream: &Upstream,
+        clock: &Clock,
+    ) -> Response<Body> {
+        let (label, Some(permit)) = (&self.label, &self.permit) else { return answer };
+        permit.answered();
+        let mut answer = heed(answer, upstream, label, permit, clock).await;
+        let fields = quota_fields(label, &upstream.limiter.budget(label.index));
+        let headers = answer.headers_mut();
+        for (name, text) in [("ratelimit-policy", fields.policy), ("ratelimit", fields.current)] {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        answer
+    }
+
+    fn failed(mut self, error: GatewayError) -> GatewayError {
+        let never_sent = match &error {
+            GatewayError::Upstream(failed) => failed.never_sent(),
+            // Nothing but the upstream's own failures happens after it was sent.
+            _ => true,
+        };
+        if let Some(permit) = self.permit.take() {
+            if never_sent {
+                permit.never_sent();
+            } else {
+                permit.sent();
+                self.permit = Some(permit);
+            }
+        }
+        error
+    }
+}
+
+impl Drop for Spending {
     fn drop(&mut self) {
-        if !self.undone {
+        if self.permit.as_ref().is_some_and(Permit::has_left) {
             self.label.metrics.spent(self.client);
         }
     }

@@ -82,23 +82,55 @@ async fn a_flight_that_nobody_waits_for_leaves_the_queue_and_one_that_somebody_d
     }
 }
 
+/// Leaves at once, if told to, and is answered after a second.
+fn slow(leaves: bool) -> Fake<FetchRequest> {
+    Fake::new(move |_, request: FetchRequest| async move {
+        if leaves {
+            request.departure.unwrap().now();
+        }
+        tokio::time::sleep(SECOND).await;
+        Ok(answer(200, &[("x-ratelimit-limit", "1000"), ("x-ratelimit-remaining", "700")], ""))
+    })
+}
+
 #[tokio::test(start_paused = true)]
-async fn who_hangs_up_after_the_request_has_left_has_spent_its_token() {
+async fn who_hangs_up_before_the_request_has_left_costs_nothing() {
     let rig = Rig::new();
-    let fake = Fake::new(|_, _: FetchRequest| std::future::pending());
+    let fake = slow(false);
     let mut pending = limit(&rig, &fake).call(rig.fetch(Method::GET));
     assert!((&mut pending).now_or_never().is_none());
     assert_eq!((fake.calls(), rig.left()), (1, (9, 999)));
     drop(pending);
-    assert_eq!((rig.spent(), rig.left()), (1, (9, 999)));
+    assert_eq!((rig.spent(), rig.left()), (0, (10, 1000)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_below_counts_as_spent() {
+async fn who_hangs_up_after_the_request_has_left_has_spent_its_token_and_is_not_needed_any_more() {
     let rig = Rig::new();
-    let fake = Fake::new(|_, _: FetchRequest| async { panic!("broken") });
-    assert!(start(&limit(&rig, &fake), rig.fetch(Method::GET)).await.unwrap_err().is_panic());
-    assert_eq!((rig.spent(), rig.left()), (1, (9, 999)));
+    let fake = slow(true);
+    let mut pending = limit(&rig, &fake).call(rig.fetch(Method::GET));
+    assert!((&mut pending).now_or_never().is_none());
+    drop(pending);
+    assert_eq!((fake.calls(), rig.spent(), rig.left()), (1, 0, (9, 999)), "still under way");
+    tokio::time::sleep(3 * SECOND).await;
+    assert_eq!((rig.spent(), rig.left()), (1, (10, 700)), "and its answer was heard");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_below_counts_if_the_request_had_left() {
+    for leaves in [true, false] {
+        let rig = Rig::new();
+        let fake = Fake::new(move |_, request: FetchRequest| async move {
+            if leaves {
+                request.departure.unwrap().now();
+            }
+            panic!("broken")
+        });
+        assert!(start(&limit(&rig, &fake), rig.fetch(Method::GET)).await.unwrap_err().is_panic());
+        settle().await;
+        let (spent, left) = if leaves { (1, (9, 999)) } else { (0, (10, 1000)) };
+        assert_eq!((rig.spent(), rig.left()), (spent, left));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -268,7 +268,7 @@ fn write(day: &mut DayLedger) -> Option<Record> {
 
 #[test]
 fn nothing_is_spent_that_is_not_written_down() {
-    let mut day = durable(30_000);
+    let mut day = durable(200_000);
     assert_eq!(day.block(), 100);
     assert_eq!(take(&mut day, &anyone(), at(NOON)), Err(Denied::Soon));
     let record = day.to_write().unwrap();
@@ -309,7 +309,7 @@ fn a_record_of_yesterday_allows_nothing_today() {
 #[test]
 fn a_restart_takes_the_claim_for_spent() {
     let (a, b) = (share("a", Priority::Normal, None), share("b", Priority::Normal, Some(500)));
-    let mut day = durable(1000);
+    let mut day = durable(10_000);
     assert_eq!(day.block(), 5);
     for _ in 0..20 {
         write(&mut day);
@@ -319,12 +319,12 @@ fn a_restart_takes_the_claim_for_spent() {
     }
     day.close(Some(at(NOON + 500)), at(NOON));
     let record = write(&mut day).expect("closing is worth a write");
-    let again = DayLedger::kept(&pool(1000), Some(&record), at(NOON + 1));
+    let again = DayLedger::kept(&pool(10_000), Some(&record), at(NOON + 1));
     assert_eq!((record.spent, again.spent()), (40, 45));
     assert!(again.by_client()[&b.client] >= 20, "no client is given any of it back");
     assert_eq!(again.closed_until(), Some(at(NOON + 500)));
     // A clean stop says it exactly.
-    let last = DayLedger::kept(&pool(1000), Some(&day.last_record()), at(NOON + 1));
+    let last = DayLedger::kept(&pool(10_000), Some(&day.last_record()), at(NOON + 1));
     assert_eq!((last.spent(), last.by_client()), (40, day.by_client()));
     let text = serde_json::to_string(&record).unwrap();
     assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
@@ -332,7 +332,7 @@ fn a_restart_takes_the_claim_for_spent() {
 
 #[test]
 fn a_disk_that_refuses_stops_nobody_and_is_seen() {
-    let mut day = durable(1000);
+    let mut day = durable(10_000);
     day.to_write().unwrap();
     day.failed();
     assert_eq!(day.keeping(), Keeping::Failing);
@@ -377,7 +377,7 @@ proptest! {
     /// never less than what was sent, and never more than a block above what was taken.
     #[test]
     fn a_crash_forgets_nothing_that_was_spent(
-        per_day in 1_u32..3000,
+        per_day in 1_u32..60_000,
         steps in prop::collection::vec(
             prop_oneof![
                 6 => Just(Step::Take), 1 => Just(Step::GiveBack), 2 => Just(Step::BeginWrite),

@@ -11,7 +11,7 @@ use super::{LabelIndex, Observed, Reason, Refused, Shared};
 use crate::policy::day::Heeded;
 use crate::policy::feedback::{Day, Oddity, Throttle, Word};
 
-/// A token in a request's care. Dropped before [`Permit::spend`], it is given back.
+/// A token in a request's care. Dropped before the request has left, it is given back.
 #[derive(Debug)]
 pub struct Permit {
     departure: Departure,
@@ -52,10 +52,20 @@ impl Permit {
         self.departure.taken.lock().observed
     }
 
-    /// The request is being sent: from here on the token is spent, whatever happens.
+    /// The request is on its way: from when it leaves the token is spent, whatever happens.
     pub fn spend(&mut self) -> Departure {
         self.fate = Fate::Spent;
         self.departure.clone()
+    }
+
+    /// The request may have reached the upstream.
+    pub fn sent(&self) {
+        self.departure.now();
+    }
+
+    /// Whether the request has left.
+    pub fn has_left(&self) -> bool {
+        self.fate == Fate::Spent && self.departure.has_left()
     }
 
     /// The request did not reach the upstream after all.
@@ -156,17 +166,12 @@ fn turn_away_late(label: &mut Label, now: Instant) {
 impl Drop for Permit {
     fn drop(&mut self) {
         let Departure { shared, label, taken } = &self.departure;
-        match self.fate {
-            Fate::GivenBack => {
-                // A copy, because the state is locked before a token, never after.
-                let taken = taken.lock().clone();
-                shared.give_back(*label, &taken);
-            }
-            // Cancelled on its way to a connection: it may have left all the same.
-            Fate::Spent => {
-                self.departure.now();
-                shared.state.lock().settle(*label, &mut taken.lock());
-            }
+        if self.has_left() {
+            shared.state.lock().settle(*label, &mut taken.lock());
+        } else {
+            // A copy, because the state is locked before a token, never after.
+            let taken = taken.lock().clone();
+            shared.give_back(*label, &taken);
         }
     }
 }
@@ -184,5 +189,10 @@ impl Departure {
     pub fn now(&self) {
         let now = self.shared.clock.now();
         self.shared.state.lock().left(self.label, &mut self.taken.lock(), now);
+    }
+
+    /// Whether it has been called.
+    pub fn has_left(&self) -> bool {
+        self.taken.lock().has_left()
     }
 }

@@ -282,6 +282,10 @@ impl Taken {
         self.day
     }
 
+    pub(super) fn has_left(&self) -> bool {
+        self.left.is_some()
+    }
+
     /// When the request left; now, if it has not.
     pub(super) fn left_by(&self, now: Instant) -> Instant {
         self.left.unwrap_or(now)
