@@ -190,6 +190,22 @@ impl Sandbox {
         *self.inner.tally.lock() = Tally::default();
     }
 
+    /// Other applications of the account have asked `count` times today, too thinly to be felt in
+    /// any window: takes so many admissions from the day's pool, or what is left of it. The answer
+    /// is how many it took, 0 for a label without a pool. They are not counted as requests.
+    pub fn spend(&self, label: Label, count: u32) -> u32 {
+        self.inner.limits.lock().spend(label, count, self.now_ms())
+    }
+
+    /// Other applications of the account ask `count` times now: takes so many admissions from the
+    /// label's window and the day's pool, as requests would, but no more than fit. The answer is
+    /// how many fitted, the label's figure at most. They are not counted as requests.
+    pub fn crowd(&self, label: Label, count: u32) -> u32 {
+        // The clock is read under the lock, as it is for requests.
+        let mut limits = self.inner.limits.lock();
+        limits.crowd(label, count, self.inner.clock.now(), self.now_ms())
+    }
+
     /// The heads of the last 200 requests, oldest first.
     pub fn requests(&self) -> Vec<Seen> {
         self.inner.tally.lock().seen()

@@ -4,6 +4,7 @@ mod access;
 mod control;
 mod faults;
 mod lists;
+mod others;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
