@@ -1,5 +1,7 @@
 //! Other applications of the same account.
 
+use serde_json::json;
+
 use super::*;
 
 fn pro(daily: u32) -> Sandbox {
@@ -85,4 +87,36 @@ async fn a_crowd_is_never_larger_than_the_figure_nor_than_the_day() {
     assert_eq!(remaining(&sandbox), 2);
     assert_eq!(sandbox.crowd(Label::ResourceIntensive, 100), 2);
     assert_eq!(remaining(&sandbox), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_order_the_same_by_the_control_surface() {
+    let sandbox = pro(1_000);
+    let post = async |target: &str| steer(&sandbox, Method::POST, target).await;
+    let taken = |count: u32| (200, json!({ "taken": count }));
+    assert_eq!(post("/_sandbox/spend?label=heavy&count=100").await, taken(100));
+    assert_eq!(remaining(&sandbox), 900);
+    assert_eq!(post("/_sandbox/crowd?label=Resource-intensive&count=5").await, taken(5));
+    assert_eq!(remaining(&sandbox), 895);
+    assert_eq!(post("/_sandbox/crowd?label=Light&count=1000000").await, taken(30));
+    assert_eq!(post("/_sandbox/spend?label=medium&count=1").await, taken(0));
+    assert_eq!(sandbox.counters().total, 0);
+    for control in ["spend", "crowd"] {
+        for query in [
+            "",
+            "label=heavy",
+            "count=1",
+            "label=huge&count=1",
+            "label=heavy&count=-1",
+            "label=heavy&count=x",
+            "label=heavy&count=1000001",
+        ] {
+            let (status, body) = post(&format!("/_sandbox/{control}?{query}")).await;
+            assert_eq!(status, 400, "{control}?{query}");
+            assert!(body["error"].is_string(), "{body}");
+        }
+        let target = format!("/_sandbox/{control}?label=heavy&count=1");
+        assert_eq!(steer(&sandbox, Method::GET, &target).await.0, 404);
+    }
+    assert_eq!(remaining(&sandbox), 895);
 }
