@@ -3,6 +3,7 @@
 mod access;
 mod control;
 mod faults;
+mod headers;
 mod lists;
 mod others;
 
