@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::changes::ChangeError;
 use super::faults::{Fault, FaultKind};
+use super::headers::{HeaderStyle, Lies};
 use super::operations::{Label, OPERATIONS};
 use super::query::decode;
 use super::{Sandbox, SessionInfo};
@@ -30,6 +31,9 @@ POST   /_sandbox/latency?ms=200            hold every API answer for so long (at
 POST   /_sandbox/spend?label=L&count=100   other applications take up to so many (at most 1000000) from the day's pool
 POST   /_sandbox/crowd?label=L&count=5     they ask now: takes from the window and the pool what fits
                                            L = light | medium | heavy | resource-intensive
+POST   /_sandbox/headers?style=S           S = honest | missing (no X-RateLimit-* and no Retry-After); it stands until set again
+POST   /_sandbox/headers?remaining=0       lie in X-RateLimit-Remaining; also retry_after=TEXT (every 429) and
+                                           category=TEXT, together or alone, each of at most 128 bytes
 POST   /_sandbox/fault?kind=K&count=1      K = status | timeout | reset | truncate | missing-headers | garbage
                                            with status=500 for kind=status, endpoint=sessionUsers for one operation
 DELETE /_sandbox/fault                     forget the faults on order
@@ -141,6 +145,10 @@ fn obey(sandbox: &Sandbox, method: &Method, path: &str, ask: &Ask<'_>) -> Result
             let (label, count) = admissions(ask)?;
             Ok(json!({ "taken": sandbox.crowd(label, count) }))
         }
+        ("POST", "/headers") => {
+            sandbox.set_headers(headers(ask)?);
+            Ok(done())
+        }
         ("POST", "/fault") if sandbox.inject(fault(ask)?) => Ok(done()),
         ("POST", "/fault") => Err(Refused::Bad("too many faults wait already".to_owned())),
         ("DELETE", "/fault") => {
@@ -186,6 +194,28 @@ fn admissions(ask: &Ask<'_>) -> Result<(Label, u32), Refused> {
     let label = ask.need("label")?.parse().map_err(|error: &str| Refused::Bad(error.to_owned()))?;
     let count = u32::try_from(ask.number("count", None, 1_000_000)?).unwrap_or_default();
     Ok((label, count))
+}
+
+/// Either a style by its name or texts, for both at once contradict each other.
+fn headers(ask: &Ask<'_>) -> Result<HeaderStyle, Refused> {
+    let text = |name| {
+        let text = ask.get(name).map(|text| text.parse()).transpose();
+        text.map_err(|error: &str| Refused::Bad(format!("{name}: {error}")))
+    };
+    let lies = Lies {
+        remaining: text("remaining")?,
+        retry_after: text("retry_after")?,
+        category: text("category")?,
+    };
+    match (ask.get("style").as_deref(), lies == Lies::default()) {
+        (Some("honest"), true) => Ok(HeaderStyle::Honest),
+        (Some("missing"), true) => Ok(HeaderStyle::Missing),
+        (None, false) => Ok(HeaderStyle::Lying(lies)),
+        _ => Err(Refused::Bad(
+            "give style=honest, style=missing, or any of remaining, retry_after and category"
+                .to_owned(),
+        )),
+    }
 }
 
 fn fault(ask: &Ask<'_>) -> Result<Fault, Refused> {

@@ -1,6 +1,7 @@
 //! What the answers say of the limits.
 
 use http::StatusCode;
+use serde_json::json;
 
 use super::*;
 
@@ -124,6 +125,55 @@ async fn a_lie_about_retrying_is_on_every_429_and_one_about_the_category_where_i
     assert_eq!(stated(&light(&sandbox).await), ["Light", "QPS", "", "", "soon"]);
     let token = Request::post("/oauth/token").body(Full::default()).unwrap();
     assert_eq!(stated(&send(&sandbox, token).await), ["", "", "", "", "soon"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_choose_the_style_by_the_control_surface() {
+    let sandbox = narrow();
+    let post = async |query: &str| {
+        steer(&sandbox, Method::POST, &format!("/_sandbox/headers?{query}")).await
+    };
+    heavy(&sandbox).await;
+    let now = async || {
+        let answer = heavy(&sandbox).await;
+        stated(&answer).map(str::to_owned)
+    };
+    for (query, expected) in [
+        ("style=missing", ["", "", "", "", ""]),
+        ("remaining=-5", ["Heavy", "QPS", "2", "-5", ""]),
+        ("retry_after=in%20a%20while", ["Heavy", "QPS", "2", "1", "in a while"]),
+        ("category=Light", ["Light", "QPS", "2", "1", ""]),
+        ("remaining=0&retry_after=1&category=x", ["x", "QPS", "2", "0", "1"]),
+        ("style=honest", ["Heavy", "QPS", "2", "1", ""]),
+    ] {
+        assert_eq!(post(query).await, (200, json!({ "ok": true })), "{query}");
+        assert_eq!(now().await, expected, "{query}");
+        // It stands until it is set again, and neither of these sets it.
+        steer(&sandbox, Method::DELETE, "/_sandbox/fault").await;
+        steer(&sandbox, Method::POST, "/_sandbox/reset").await;
+        assert_eq!(now().await, expected, "{query}");
+    }
+    let long = "x".repeat(128);
+    assert_eq!(post(&format!("remaining={long}")).await.0, 200);
+    assert_eq!(now().await[3], long);
+    for bad in [
+        "",
+        "style=",
+        "style=kind",
+        "style=honest&remaining=0",
+        "style=missing&category=Light",
+        "remaining=a%0Ab",
+        "retry_after=%00",
+        "category=a%0D%0Ab:c",
+        &format!("remaining={long}x"),
+        &format!("retry_after={long}x"),
+        &format!("category={long}x"),
+    ] {
+        let (status, body) = post(bad).await;
+        assert_eq!(status, 400, "{bad}");
+        assert!(body["error"].is_string(), "{body}");
+    }
+    assert_eq!(now().await[3], long, "what was refused changed nothing");
 }
 
 #[test]
