@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::changes::ChangeError;
 use super::faults::{Fault, FaultKind};
-use super::operations::OPERATIONS;
+use super::headers::{HeaderStyle, Lies};
+use super::operations::{Label, OPERATIONS};
 use super::query::decode;
 use super::{Sandbox, SessionInfo};
 use crate::http::Body;
@@ -16,7 +17,7 @@ use crate::http::Body;
 pub(super) const PREFIX: &str = "/_sandbox";
 
 const HELP: &str = "\
-The sandbox's control surface. No authorization; nothing here spends a limit.
+The sandbox's control surface. No authorization; only spend and crowd spend a limit.
 
 GET    /_sandbox/                          this text
 GET    /_sandbox/counters                  requests by endpoint, status and label; largest sliding counts
@@ -27,6 +28,12 @@ POST   /_sandbox/reset                     set the counters to zero
 POST   /_sandbox/revoke                    refuse every OAuth token issued so far
 POST   /_sandbox/advance?seconds=840       move the sandbox's clock forward
 POST   /_sandbox/latency?ms=200            hold every API answer for so long (at most 60000)
+POST   /_sandbox/spend?label=L&count=100   other applications take up to so many (at most 1000000) from the day's pool
+POST   /_sandbox/crowd?label=L&count=5     they ask now: takes from the window and the pool what fits
+                                           L = light | medium | heavy | resource-intensive
+POST   /_sandbox/headers?style=S           S = honest | missing (no X-RateLimit-* and no Retry-After); it stands until set again
+POST   /_sandbox/headers?remaining=0       lie in X-RateLimit-Remaining; also retry_after=TEXT (every 429) and
+                                           category=TEXT, together or alone, each of at most 128 bytes
 POST   /_sandbox/fault?kind=K&count=1      K = status | timeout | reset | truncate | missing-headers | garbage
                                            with status=500 for kind=status, endpoint=sessionUsers for one operation
 DELETE /_sandbox/fault                     forget the faults on order
@@ -130,6 +137,18 @@ fn obey(sandbox: &Sandbox, method: &Method, path: &str, ask: &Ask<'_>) -> Result
             sandbox.set_latency(Duration::from_millis(ask.number("ms", None, 60_000)?));
             Ok(done())
         }
+        ("POST", "/spend") => {
+            let (label, count) = admissions(ask)?;
+            Ok(json!({ "taken": sandbox.spend(label, count) }))
+        }
+        ("POST", "/crowd") => {
+            let (label, count) = admissions(ask)?;
+            Ok(json!({ "taken": sandbox.crowd(label, count) }))
+        }
+        ("POST", "/headers") => {
+            sandbox.set_headers(headers(ask)?);
+            Ok(done())
+        }
         ("POST", "/fault") if sandbox.inject(fault(ask)?) => Ok(done()),
         ("POST", "/fault") => Err(Refused::Bad("too many faults wait already".to_owned())),
         ("DELETE", "/fault") => {
@@ -168,6 +187,35 @@ fn users(sandbox: &Sandbox, ask: &Ask<'_>) -> Result<String, Refused> {
     let unknown = || Refused::Bad("no session has this id".to_owned());
     let users = sandbox.users_json(&id).ok_or_else(unknown)?;
     Ok(format!("{{\"session\":{},\"users\":{users}}}", json!(id)))
+}
+
+/// What other applications shall take.
+fn admissions(ask: &Ask<'_>) -> Result<(Label, u32), Refused> {
+    let label = ask.need("label")?.parse().map_err(|error: &str| Refused::Bad(error.to_owned()))?;
+    let count = u32::try_from(ask.number("count", None, 1_000_000)?).unwrap_or_default();
+    Ok((label, count))
+}
+
+/// Either a style by its name or texts, for both at once contradict each other.
+fn headers(ask: &Ask<'_>) -> Result<HeaderStyle, Refused> {
+    let text = |name| {
+        let text = ask.get(name).map(|text| text.parse()).transpose();
+        text.map_err(|error: &str| Refused::Bad(format!("{name}: {error}")))
+    };
+    let lies = Lies {
+        remaining: text("remaining")?,
+        retry_after: text("retry_after")?,
+        category: text("category")?,
+    };
+    match (ask.get("style").as_deref(), lies == Lies::default()) {
+        (Some("honest"), true) => Ok(HeaderStyle::Honest),
+        (Some("missing"), true) => Ok(HeaderStyle::Missing),
+        (None, false) => Ok(HeaderStyle::Lying(lies)),
+        _ => Err(Refused::Bad(
+            "give style=honest, style=missing, or any of remaining, retry_after and category"
+                .to_owned(),
+        )),
+    }
 }
 
 fn fault(ask: &Ask<'_>) -> Result<Fault, Refused> {

@@ -3,6 +3,7 @@
 //! A label's window is exact: a request that would make any sliding second (minute for
 //! Resource-intensive) hold more than the figure is refused. Heavy and Resource-intensive also
 //! spend from one daily pool, which is full again at 00:00 UTC. A refused request spends nothing.
+//! The limits are the account's: its other applications spend them too.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -137,6 +138,23 @@ impl Limits {
         taken.push_back(now);
         self.spent += u32::from(label.daily());
         Verdict::Admitted
+    }
+
+    /// Takes up to `count` from the day's pool, as far as it reaches, and none from the window.
+    /// The answer is how many were taken.
+    pub(super) fn spend(&mut self, label: Label, count: u32, wall: Millis) -> u32 {
+        self.turn_day(wall);
+        let left = self.pool(label).map_or(0, |pool| pool.remaining);
+        let taken = count.min(left);
+        self.spent += taken;
+        taken
+    }
+
+    /// Admits up to `count` requests at once; the answer is how many found room.
+    pub(super) fn crowd(&mut self, label: Label, count: u32, now: Instant, wall: Millis) -> u32 {
+        // The first refusal ends it: at one instant no later request finds more room.
+        let refused = (0..count).find(|_| self.admit(label, now, wall) != Verdict::Admitted);
+        refused.unwrap_or(count)
     }
 
     /// The daily pool, if the label spends from it.

@@ -9,6 +9,7 @@ mod control;
 mod counters;
 mod draw;
 mod faults;
+mod headers;
 mod ids;
 mod json;
 mod limits;
@@ -45,6 +46,7 @@ use crate::secret::Secret;
 pub use self::changes::ChangeError;
 pub use self::counters::{Counters, LabelCount, RequestCount, Seen};
 pub use self::faults::{Fault, FaultKind};
+pub use self::headers::{HeaderStyle, HeaderText, Lies};
 pub use self::ids::IdKind;
 pub use self::limits::{DailyPool, Figures, Plan};
 pub use self::operations::Label;
@@ -108,6 +110,7 @@ struct Inner {
     limits: Mutex<Limits>,
     tally: Mutex<Tally>,
     faults: Mutex<Faults>,
+    headers: Mutex<HeaderStyle>,
     gatekeeper: Gatekeeper,
     pager: Pager,
     latency_ms: AtomicU64,
@@ -152,6 +155,7 @@ impl Sandbox {
             limits: Mutex::new(Limits::new(figures)),
             tally: Mutex::default(),
             faults: Mutex::default(),
+            headers: Mutex::default(),
             gatekeeper: Gatekeeper::new(&options),
             pager: Pager::new(options.api_secret.expose()),
             latency_ms: AtomicU64::new(0),
@@ -190,6 +194,22 @@ impl Sandbox {
         *self.inner.tally.lock() = Tally::default();
     }
 
+    /// Other applications of the account have asked `count` times today, too thinly to be felt in
+    /// any window: takes so many admissions from the day's pool, or what is left of it. The answer
+    /// is how many it took, 0 for a label without a pool. They are not counted as requests.
+    pub fn spend(&self, label: Label, count: u32) -> u32 {
+        self.inner.limits.lock().spend(label, count, self.now_ms())
+    }
+
+    /// Other applications of the account ask `count` times now: takes so many admissions from the
+    /// label's window and the day's pool, as requests would, but no more than fit. The answer is
+    /// how many fitted, the label's figure at most. They are not counted as requests.
+    pub fn crowd(&self, label: Label, count: u32) -> u32 {
+        // The clock is read under the lock, as it is for requests.
+        let mut limits = self.inner.limits.lock();
+        limits.crowd(label, count, self.inner.clock.now(), self.now_ms())
+    }
+
     /// The heads of the last 200 requests, oldest first.
     pub fn requests(&self) -> Vec<Seen> {
         self.inner.tally.lock().seen()
@@ -209,6 +229,11 @@ impl Sandbox {
     /// Forgets the faults on order.
     pub fn clear_faults(&self) {
         self.inner.faults.lock().clear();
+    }
+
+    /// What the answers say of the limits from now on, until it is set again.
+    pub fn set_headers(&self, style: HeaderStyle) {
+        *self.inner.headers.lock() = style;
     }
 
     /// Refuses every OAuth token issued so far.

@@ -3,6 +3,7 @@
 //! Names are the `operationId`s of Zoom's specification; counters and faults use the same names.
 
 use std::fmt;
+use std::str::FromStr;
 
 use http::Method;
 
@@ -45,6 +46,17 @@ impl Label {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Label {
+    type Err = &'static str;
+
+    /// By the same names, in upper or lower case.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|label| label.as_str().eq_ignore_ascii_case(text))
+            .ok_or("a label is light, medium, heavy or resource-intensive")
     }
 }
 

@@ -177,6 +177,7 @@ impl Sandbox {
             _ => answer.status.as_u16(),
         };
         self.inner.tally.lock().answered(endpoint, label, status);
+        let answer = self.inner.headers.lock().restate(answer);
         let latency = self.latency();
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;

@@ -123,3 +123,19 @@ async fn the_documented_ids_of_seed_1_are_these() {
         assert!(documentation.contains(&format!("`{id}`")), "{id}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_help_and_the_documentation_list_the_same_controls() {
+    let controls = |text: &str| {
+        let words = text.split(|c: char| c.is_whitespace() || "`?|".contains(c));
+        let paths = words.filter(|word| word.starts_with("/_sandbox/")).map(str::to_owned);
+        paths.collect::<std::collections::BTreeSet<_>>()
+    };
+    let help = Request::get("/_sandbox/").body(Full::default()).unwrap();
+    let help = send(&sandbox(), help).await;
+    let help = controls(std::str::from_utf8(help.body()).unwrap());
+    assert_eq!(help, controls(include_str!("../README.md")));
+    for control in ["spend", "crowd", "headers"] {
+        assert!(help.contains(&format!("/_sandbox/{control}")), "{control}");
+    }
+}

@@ -3,7 +3,9 @@
 mod access;
 mod control;
 mod faults;
+mod headers;
 mod lists;
+mod others;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
