@@ -20,15 +20,21 @@
 //!
 //! What the upstream counts is arrivals, and we only know that a request arrived after it left and
 //! before its answer came. The later end of that is always safe, and costs the figure as much as
-//! answers take. So an answer's time is taken for the arrival as long as answers come, on average,
-//! within [`DOUBT`] of the window: then the guard holds with certainty. An upstream that takes
-//! longer is believed to take its usual time: the guard learns a base time such that what answers
-//! take beyond it is [`DOUBT`] on average, and takes a request for so much late. A request under
-//! way, and one whose answer was quick for this upstream, counts as [`JITTER`] late: that is the
-//! margin for what the network does and no answer tells.
+//! answers take. So the first window's answers are taken for the arrivals; from then on an answer
+//! is believed to take a base time, and its request to be late by what it took longer. The base
+//! begins as the fastest of the first window, and is moved such that what answers take beyond it
+//! is [`DOUBT`] on average: an upstream whose own time varies costs no more than that. It moves
+//! over several windows, so that a moment in which everything is late does not pass for usual; and
+//! when a whole window of answers was faster it follows at once.
+//!
+//! A request under way, and one whose answer was quick for this upstream, counts as [`JITTER`]
+//! late: that is the margin for what the network does and no answer tells. Where answers come
+//! within it they are the arrivals, and the guard is certain. What this machine is late itself,
+//! because others keep it busy, is measured by the caller and added to the margin; as long as it
+//! is, nothing is learned about the upstream.
 //!
 //! The price is at most one hundredth of the figure in the long run, and once, when the upstream's
-//! time is not known yet, about as much time as one answer takes.
+//! time is not known yet, as much time as its answers take.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -44,6 +50,9 @@ pub const JITTER: Duration = Duration::from_millis(5);
 /// What not knowing the arrival may cost on average: a hundredth of the window.
 pub const DOUBT: u32 = 100;
 
+/// How late a machine may be that is not busy.
+const QUIET: Duration = Duration::from_millis(3);
+
 /// Guards one sliding window; see the module.
 #[derive(Debug)]
 pub struct WindowGuard {
@@ -52,14 +61,25 @@ pub struct WindowGuard {
     arrivals: VecDeque<Instant>,
     /// Admitted, and still looking for a connection: each as if it left at every moment anew.
     pending: usize,
-    /// What answers are believed to take when the request was not late.
+    usual: Usual,
+}
+
+/// What answers are believed to take when the request was not late.
+#[derive(Debug, Default)]
+struct Usual {
     base: Duration,
+    /// The first window has been seen.
+    known: bool,
+    /// Of the answers since the last whole window of them: how many, the fastest, the slowest.
+    answers: u32,
+    fastest: Option<Duration>,
+    slowest: Duration,
 }
 
 impl WindowGuard {
     /// A window in which nothing has happened.
     pub fn new(spec: WindowSpec) -> Self {
-        Self { spec, arrivals: VecDeque::new(), pending: 0, base: Duration::ZERO }
+        Self { spec, arrivals: VecDeque::new(), pending: 0, usual: Usual::default() }
     }
 
     /// The window.
@@ -107,9 +127,11 @@ impl WindowGuard {
         self.insert(now + JITTER);
     }
 
-    /// The answer's head to a request that left then is here.
-    pub fn answered(&mut self, left: Instant, now: Instant) {
-        let late = self.late(now.saturating_duration_since(left));
+    /// The answer's head to a request that left then is here. `lag` is how late this machine does
+    /// things at present: so late a request may have been sent.
+    pub fn answered(&mut self, left: Instant, lag: Duration, now: Instant) {
+        let took = now.saturating_duration_since(left);
+        let late = self.usual.late(took, lag, self.spec).max((JITTER + lag).min(took));
         self.forget(left + JITTER);
         self.insert(left + late);
     }
@@ -129,21 +151,6 @@ impl WindowGuard {
         allowed.saturating_sub(held + self.pending)
     }
 
-    /// How late a request is taken to have arrived whose answer took so long.
-    fn late(&mut self, took: Duration) -> Duration {
-        let late = took.saturating_sub(self.base).max(JITTER).min(took);
-        let doubt = self.spec.per / DOUBT;
-        // A window's worth of answers to learn from, so that learning costs about one answer's
-        // time; within bounds, because very few say little and very many are too slow.
-        let memory = self.spec.limit.get().clamp(4, 64);
-        self.base = if late > doubt {
-            self.base + (late - doubt) / memory
-        } else {
-            self.base.saturating_sub((doubt - late) / memory)
-        };
-        late
-    }
-
     fn drop_past(&mut self, now: Instant) {
         let kept = self.kept();
         while self.arrivals.front().is_some_and(|&arrived| arrived + kept <= now) {
@@ -161,6 +168,34 @@ impl WindowGuard {
         if self.arrivals.get(index) == Some(&at) {
             self.arrivals.remove(index);
         }
+    }
+}
+
+impl Usual {
+    /// How late a request is taken to have arrived whose answer took so long.
+    fn late(&mut self, took: Duration, lag: Duration, spec: WindowSpec) -> Duration {
+        let (limit, doubt) = (spec.limit.get(), spec.per / DOUBT);
+        let mut late = took;
+        if self.known {
+            late = took.saturating_sub(self.base).max(JITTER).min(took);
+            let memory = limit.saturating_mul(8).clamp(64, 1024);
+            self.base = if late > doubt {
+                // From a machine that is late itself nothing is to be learned about the upstream.
+                let step = if lag > QUIET { Duration::ZERO } else { (late - doubt) / memory };
+                self.base + step
+            } else {
+                self.base.saturating_sub((doubt - late) / memory)
+            };
+        }
+        self.answers += 1;
+        self.fastest = Some(self.fastest.map_or(took, |fastest| fastest.min(took)));
+        self.slowest = self.slowest.max(took);
+        if self.answers >= limit {
+            let fastest = self.fastest.unwrap_or_default();
+            let base = if self.known { self.base.min(self.slowest) } else { fastest };
+            *self = Self { base, known: true, ..Self::default() };
+        }
+        late
     }
 }
 

@@ -14,6 +14,7 @@ mod architecture;
 mod auth;
 mod cli;
 mod clients;
+mod feedback;
 mod generic;
 mod limiter;
 mod promises;

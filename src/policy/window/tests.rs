@@ -20,7 +20,7 @@ fn origin() -> Instant {
 fn go(guard: &mut WindowGuard, now: Instant) {
     guard.take(now);
     guard.left(now);
-    guard.answered(now, now);
+    guard.answered(now, Duration::ZERO, now);
 }
 
 #[test]
@@ -82,45 +82,92 @@ fn a_smaller_figure_holds_at_once_and_a_larger_one_opens_at_once() {
     assert_eq!((guard.remaining(2, now), guard.remaining(9, now)), (0, 5));
 }
 
-#[test]
-fn an_answer_within_the_doubt_is_taken_for_the_arrival() {
-    let mut guard = window(1, SECOND);
-    let mut left = origin();
-    for _ in 0..100 {
-        guard.take(left);
-        guard.left(left);
-        assert_eq!(guard.earliest(1, 0, left), left + JITTER + guard.kept(), "under way");
-        guard.answered(left, left + 9 * MS);
-        assert_eq!(guard.earliest(1, 0, left), left + 9 * MS + guard.kept());
-        left += 2 * SECOND;
-    }
-    // And a late one is late in full, because the others were not.
+/// Leaves then, and is answered after so long; how late it counts.
+fn late(guard: &mut WindowGuard, left: Instant, took: Duration) -> Duration {
     guard.take(left);
     guard.left(left);
-    guard.answered(left, left + 300 * MS);
-    assert_eq!(guard.earliest(1, 0, left + 300 * MS), left + 300 * MS + guard.kept());
+    assert_eq!(guard.arrivals.back(), Some(&(left + JITTER)), "under way");
+    guard.answered(left, Duration::ZERO, left + took);
+    guard.arrivals.back().unwrap().duration_since(left)
+}
+
+#[test]
+fn the_first_answers_are_taken_for_the_arrivals_and_later_ones_are_measured_by_them() {
+    let mut guard = window(3, SECOND);
+    let mut left = origin();
+    let mut after = |took: u32| {
+        left += 2 * SECOND;
+        late(&mut guard, left, took * MS)
+    };
+    assert_eq!([after(80), after(60), after(400)], [80 * MS, 60 * MS, 400 * MS]);
+    // The fastest was 60: so late is what comes later than that, and never less than the margin.
+    assert_eq!(after(60), JITTER);
+    let two_hundred = after(260);
+    assert!(two_hundred.abs_diff(200 * MS) < MS, "{two_hundred:?}");
+    assert_eq!(after(3), 3 * MS, "an answer is never earlier than its arrival");
 }
 
 #[test]
 fn a_slow_upstream_costs_a_hundredth_and_a_late_answer_still_tells() {
-    let mut guard = window(40, SECOND);
-    let start = origin();
-    let (mut now, mut answers) = (start, 0_u32);
-    // Saturated: everybody leaves as soon as they may, and is answered 200 ms later.
-    while answers < 40 * 60 {
-        now = guard.earliest(40, 0, now);
-        guard.take(now);
-        guard.left(now);
-        guard.answered(now, now + 200 * MS);
-        answers += 1;
+    for spread in [0, 100] {
+        let mut guard = window(40, SECOND);
+        let start = origin();
+        let (mut now, mut answers) = (start, 0_u32);
+        // Saturated: everybody leaves as soon as they may.
+        while answers < 40 * 60 {
+            now = guard.earliest(40, 0, now);
+            guard.take(now);
+            guard.left(now);
+            // Every value up to `spread` in a scattered order.
+            let took = 200 + answers * 37 % (spread + 1);
+            guard.answered(now, Duration::ZERO, now + took * MS);
+            answers += 1;
+        }
+        let took = now - start;
+        assert!(took < 61 * SECOND, "40 a second for 60 s took {took:?}, {spread} ms more or less");
+        let counted = late(&mut guard, now + SECOND, 500 * MS);
+        assert!(counted > 200 * MS && counted < 330 * MS, "later than usual: {counted:?}");
     }
-    let took = now - start;
-    assert!(took < 60 * SECOND, "40 a second for 60 s took {took:?}");
-    guard.take(now);
-    guard.left(now);
-    guard.answered(now, now + 500 * MS);
-    let counted = guard.arrivals.back().unwrap().duration_since(now);
-    assert!(counted > 300 * MS && counted < 330 * MS, "300 ms later than usual: {counted:?}");
+}
+
+#[test]
+fn a_moment_in_which_all_is_late_does_not_pass_for_usual_and_a_faster_upstream_does() {
+    let mut guard = window(10, SECOND);
+    let mut left = origin();
+    let mut window_of = |took: u32| {
+        (0..10)
+            .map(|_| {
+                left += SECOND;
+                late(&mut guard, left, took * MS)
+            })
+            .min()
+            .unwrap()
+    };
+    window_of(20);
+    assert!(window_of(520) > 430 * MS);
+    assert!(window_of(520) > 370 * MS);
+    window_of(20);
+    let again = window_of(220);
+    assert!(again > 170 * MS, "followed down at once: {again:?}");
+}
+
+#[test]
+fn what_this_machine_is_late_is_added_to_the_margin() {
+    let mut guard = window(1, SECOND);
+    let mut left = origin();
+    late(&mut guard, left, 100 * MS);
+    for (lag, took, expected) in [(0, 100, 5), (30, 100, 35), (30, 20, 20), (0, 100, 80)] {
+        left += 5 * SECOND;
+        guard.take(left);
+        guard.left(left);
+        guard.answered(left, lag * MS, left + took * MS);
+        let counted = guard.arrivals.back().unwrap().duration_since(left);
+        assert!(counted.abs_diff(expected * MS) < 2 * MS, "{lag} {took}: {counted:?}");
+    }
+    // And nothing is learned meanwhile.
+    let base = guard.usual.base;
+    guard.answered(left, 30 * MS, left + 900 * MS);
+    assert_eq!(guard.usual.base, base);
 }
 
 #[test]
@@ -172,7 +219,7 @@ fn simulate(limit: u32, ways: &[Way]) -> Vec<Instant> {
             if let Some((when, left, answer)) = due {
                 events.remove(0);
                 now = now.max(when);
-                if answer { guard.answered(left, when) } else { guard.left(when) }
+                if answer { guard.answered(left, Duration::ZERO, when) } else { guard.left(when) }
             } else if at > now {
                 now = at;
             } else {

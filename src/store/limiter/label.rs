@@ -26,6 +26,8 @@ pub(super) struct Label {
     /// Index of the pool it also spends from.
     pub(super) pool: Option<usize>,
     pub(super) pace: Pace,
+    /// How late this machine does things at present.
+    lag: Duration,
     pub(super) queue: FairQueue<Waiter>,
     /// Wakes the task that serves the queue.
     pub(super) changed: Arc<Notify>,
@@ -62,6 +64,9 @@ enum Allowed {
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A machine that was asleep for longer was not late.
+const MOST_LAG: Duration = Duration::from_millis(200);
+
 /// How fast those leave who have to wait while several clients do: one after the other, a quarter
 /// faster than the figure, so that a delay is caught up with. Only by the second: in a minute's window it would keep people
 /// waiting for nothing.
@@ -85,6 +90,7 @@ impl Label {
             spread,
             pool,
             pace: Pace::new(now),
+            lag: Duration::ZERO,
             queue: FairQueue::default(),
             changed: Arc::default(),
             spec: spec.clone(),
@@ -209,6 +215,19 @@ impl Label {
         }
         self.windows.iter_mut().for_each(|guard| guard.take(now));
         true
+    }
+
+    /// The head of an answer is here, to a request that left then.
+    pub(super) fn answered(&mut self, left: Instant, now: Instant) {
+        let lag = self.lag;
+        self.windows.iter_mut().for_each(|guard| guard.answered(left, lag, now));
+    }
+
+    /// Something was due at an instant and is done now: so late is this machine, and it forgets
+    /// that slowly. A timer ticks in milliseconds.
+    pub(super) fn was_due(&mut self, at: Instant, now: Instant) {
+        let late = now.saturating_duration_since(at + TICK);
+        self.lag = late.max(self.lag - self.lag / 16).min(MOST_LAG);
     }
 
     /// Puts back what [`Label::take`] took, for a request that left then, or has not.

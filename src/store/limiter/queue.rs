@@ -90,10 +90,13 @@ impl Shared {
         self.state.lock().give_back(index, taken);
     }
 
-    /// Hands out what may leave now; says when the next may.
-    fn serve(&self, index: LabelIndex) -> Option<Instant> {
+    /// Hands out what may leave now, which was `due` at an instant; says when the next may.
+    fn serve(&self, index: LabelIndex, due: Option<Instant>) -> Option<Instant> {
         let now = self.now();
         let mut state = self.state.lock();
+        if let (Some(due), Some((label, _))) = (due, state.parts(index)) {
+            label.was_due(due, now.mono);
+        }
         loop {
             let (label, _) = state.parts(index)?;
             let aged = now.mono.checked_sub(label.ageing());
@@ -167,8 +170,9 @@ impl Drop for Place<'_> {
 pub(super) async fn pump(shared: Arc<Shared>, index: LabelIndex, stop: CancellationToken) {
     let changed = shared.state.lock().labels.get(index.0).map(|label| Arc::clone(&label.changed));
     let Some(changed) = changed else { return };
+    let mut due = None;
     loop {
-        let next = shared.serve(index);
+        let next = shared.serve(index, due);
         let tick = async {
             match next {
                 Some(at) => tokio::time::sleep_until(shared.clock.timer(at)).await,
@@ -177,8 +181,8 @@ pub(super) async fn pump(shared: Arc<Shared>, index: LabelIndex, stop: Cancellat
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = changed.notified() => {}
-            () = tick => {}
+            () = changed.notified() => due = None,
+            () = tick => due = next,
         }
     }
 }

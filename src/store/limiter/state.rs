@@ -224,7 +224,7 @@ impl State {
         self.settle(index, taken);
         let Some((label, _)) = self.parts(index) else { return };
         if let (Some(left), None) = (taken.left, taken.observed) {
-            label.windows.iter_mut().for_each(|guard| guard.answered(left, now));
+            label.answered(left, now);
         }
         self.wake_all_of_pool(index);
     }

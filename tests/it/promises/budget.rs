@@ -44,7 +44,7 @@ fn patient(max_wait: &str) -> String {
 
 /// How long clients poll: a minute as operators know it, less in CI. `WEIR_TEST_SECONDS=60` makes
 /// it a minute.
-fn polling_time() -> Duration {
+pub(super) fn polling_time() -> Duration {
     #[expect(clippy::disallowed_methods, reason = "the length of a test is no configuration")]
     let seconds = std::env::var("WEIR_TEST_SECONDS").ok();
     Duration::from_secs(seconds.and_then(|seconds| seconds.parse().ok()).unwrap_or(8))

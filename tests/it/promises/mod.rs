@@ -5,5 +5,7 @@ mod budget;
 mod drain;
 mod flights;
 mod keys;
+mod ledger;
 mod pages;
+mod saturation;
 mod secrets;
