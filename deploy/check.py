@@ -192,9 +192,44 @@ def check_versions(kubernetes: dict[str, dict]) -> None:
     check(image["newTag"] == weir, "kustomization.yaml: newTag")
 
 
+def check_state(compose: dict, kubernetes: dict[str, dict]) -> None:
+    """What was spent today is kept where it outlasts the process, and may be written to."""
+    at = {f: first(r'^state_dir = "(.*)"$', f"deploy/{f}/weir.toml") for f in ("compose", "kubernetes", "systemd")}
+
+    mounts = [volume.split(":") for volume in compose["services"]["weir"]["volumes"]]
+    kept = [mount[0] for mount in mounts if mount[1:] == [at["compose"]]]
+    check(len(kept) == 1 and kept[0] in compose["volumes"], "compose.yaml: state_dir is on no named volume")
+    owned = first(r"^COPY .*--chown=65532:65532 \S+ (\S+)$", "deploy/Dockerfile")
+    check(owned == at["compose"], f"Dockerfile: {owned} is not state_dir")
+
+    pod = kubernetes["deployment"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    names = [m["name"] for m in container["volumeMounts"] if m["mountPath"] == at["kubernetes"] and not m.get("readOnly")]
+    claims = [v.get("persistentVolumeClaim", {}).get("claimName") for v in pod["volumes"] if v["name"] in names]
+    check(claims == [kubernetes["pvc"]["metadata"]["name"]], f"deployment.yaml: state_dir is on {claims}")
+    check("fsGroup" in pod["securityContext"], "deployment.yaml: state_dir cannot be written to")
+    # Two pods at a time would spend one account's budget twice.
+    spec = kubernetes["deployment"]["spec"]
+    check(spec["replicas"] == 1 and spec["strategy"]["type"] == "Recreate", "deployment.yaml: more than one pod")
+    check(set(kubernetes["pvc"]["spec"]["accessModes"]) <= {"ReadWriteOncePod", "ReadWriteOnce"}, "pvc.yaml: accessModes")
+
+    directory = first(r"^StateDirectory=(.*)$", "deploy/systemd/weir.service")
+    check(f"/var/lib/{directory}" == at["systemd"], f"weir.service: StateDirectory={directory} is not state_dir")
+
+
+def check_resources(kubernetes: dict[str, dict]) -> None:
+    """Every manifest is applied, but for the example of a secret."""
+    there = {path.name for path in (DEPLOY / "kubernetes").glob("*.yaml")}
+    listed = set(kubernetes["kustomization"]["resources"])
+    left = there - listed - {"kustomization.yaml", "secret.example.yaml"}
+    check(not left, f"kustomization.yaml: leaves out {left}")
+
+
 def check_mounts(compose: dict) -> None:
     """Whatever compose mounts or hands over is there."""
     sources = [v.split(":")[0] for s in compose["services"].values() for v in s.get("volumes", [])]
+    for volume in {source for source in sources if "/" not in source}:
+        check(volume in compose["volumes"], f"compose.yaml: no volume {volume}")
     sources += [re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", s["file"]) for s in compose["secrets"].values()]
     for source in sources:
         check(not source.startswith(".") or (DEPLOY / source).is_file(), f"compose.yaml: no {source}")
@@ -208,13 +243,15 @@ def main() -> None:
     if FAULTS:
         return
     compose, prometheus = only(files, "compose.yaml"), only(files, "prometheus/prometheus.yml")
-    names = ("deployment", "service", "networkpolicy", "pdb", "kustomization")
+    names = ("deployment", "service", "networkpolicy", "pdb", "pvc", "kustomization")
     kubernetes = {name: only(files, f"kubernetes/{name}.yaml") for name in names}
     check_alerts(only(files, "prometheus/alerts.yml"))
     check_dashboard(only(files, "grafana/weir.json"))
     check_ports(compose, prometheus, kubernetes)
     check_times(compose, kubernetes)
     check_versions(kubernetes)
+    check_state(compose, kubernetes)
+    check_resources(kubernetes)
     check_mounts(compose)
 
 

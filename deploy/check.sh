@@ -8,6 +8,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bin=${WEIR_BIN:-target/debug/weir}
+# weir would take it for a key of the configuration.
+unset WEIR_BIN
 cache=${CARGO_TARGET_DIR:-target}/deploy_check
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -59,6 +61,7 @@ configuration() {
             "$file" >"$work/weir.toml"
         "$bin" check -c "$work/weir.toml" >"$work/out" 2>"$work/err" || fail "$file: $(<"$work/err")"
         ! grep -q stand-in "$work/out" "$work/err" || fail "$file: weir check shows a secret"
+        ! grep -q state_dir "$work/err" || fail "$file: $(grep state_dir "$work/err")"
     done
 }
 
