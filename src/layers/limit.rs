@@ -95,7 +95,7 @@ where
             Err(error) => Err(spending.failed(error)),
         }
     };
-    Way { way: Some(Box::pin(way)), departure, polled: false }.await
+    Way { rest: Some(Box::pin(way)), departure }.await
 }
 
 type Answer = Result<Response<Body>, GatewayError>;
@@ -104,22 +104,19 @@ type Answer = Result<Response<Body>, GatewayError>;
 /// to its answer without those who asked, so that what is counted as spent is what the upstream
 /// has seen, and a connection is not torn down for it.
 struct Way {
-    way: Option<BoxFuture<'static, Answer>>,
+    rest: Option<BoxFuture<'static, Answer>>,
     departure: Departure,
-    /// It is being polled; if it is dropped meanwhile, it has panicked.
-    polled: bool,
 }
 
 impl Future for Way {
     type Output = Answer;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
-        let Some(mut way) = self.way.take() else { return Poll::Pending };
-        self.polled = true;
-        let answer = way.as_mut().poll(cx);
-        self.polled = false;
+        let Some(mut rest) = self.rest.take() else { return Poll::Pending };
+        // Taken out meanwhile: what panics is not polled again.
+        let answer = rest.as_mut().poll(cx);
         if answer.is_pending() {
-            self.way = Some(way);
+            self.rest = Some(rest);
         }
         answer
     }
@@ -127,10 +124,10 @@ impl Future for Way {
 
 impl Drop for Way {
     fn drop(&mut self) {
-        if let Some(way) = self.way.take().filter(|_| !self.polled && self.departure.has_left())
+        if let Some(rest) = self.rest.take().filter(|_| self.departure.has_left())
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            runtime.spawn(way);
+            runtime.spawn(rest);
         }
     }
 }
