@@ -29,7 +29,7 @@ async fn spent(child: &Child) -> u64 {
 }
 
 fn arrived(sandbox: &Sandbox) -> u64 {
-    u64::from(sandbox.counters().label(Label::Heavy).unwrap().arrived)
+    sandbox.counters().label(Label::Heavy).unwrap().arrived
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -143,7 +143,7 @@ async fn tokens_taken_are_requests_that_the_upstream_saw_whenever_clients_hang_u
     };
     crate::support::until("nobody waits", quiet).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let saw = u64::from(gateway.heavy().arrived);
+    let saw = gateway.heavy().arrived;
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.sum("weir_limit_spent_total", &[("label", "heavy")]), saw);
     assert_eq!(gateway.left_today().await, 60_000 - saw);
