@@ -158,7 +158,8 @@ impl Gateway {
             Ok(build::world(&settings, metrics, clock, budgets, Some(&previous))?)
         });
         metrics.config_reloaded(if outcome.is_ok() { "ok" } else { "refused" });
-        world.store(Arc::new(outcome?));
+        let retired = world.swap(Arc::new(outcome?));
+        status::retire(metrics, &retired, &world.load());
         self.settings.store(Arc::new(settings));
         Ok(())
     }

@@ -119,6 +119,11 @@ impl Metrics {
         self.families.day(upstream, pool, alarm, others, durable);
     }
 
+    /// A pool is not configured any more: what it was is not shown as what it is.
+    pub fn forget_day(&self, upstream: &str, pool: &str) {
+        self.families.forget_day(upstream, pool);
+    }
+
     /// Counts an entry that left the cache.
     pub fn cache_evicted(&self, cause: &'static str) {
         self.families.cache_evicted(cause);

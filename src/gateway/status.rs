@@ -65,6 +65,30 @@ fn refresh_label(metrics: &Metrics, upstream: &Upstream, label: &Label, status: 
     }
 }
 
+/// Whatever the new world does not have any more is not shown as if it had.
+pub(super) fn retire(metrics: &Metrics, old: &World, new: &World) {
+    for upstream in old.upstreams() {
+        let now = new.upstream(&upstream.id);
+        let gone = |label: &&Arc<Label>| {
+            let lengths =
+                |label: &Label| label.spec.windows.iter().map(|w| w.per).collect::<Vec<_>>();
+            let same = |other: &Arc<Label>| {
+                let (other, label) = (&**other, &***label);
+                other.spec.id == label.spec.id
+                    && other.spec.pool == label.spec.pool
+                    && lengths(other) == lengths(label)
+            };
+            !now.is_some_and(|now| now.labels.iter().any(same))
+        };
+        upstream.labels.iter().filter(gone).for_each(|label| label.metrics.retire());
+        for pool in &upstream.pools {
+            if !now.is_some_and(|now| now.pools.iter().any(|other| other.id == pool.id)) {
+                metrics.forget_day(upstream.id.as_str(), pool.id.as_str());
+            }
+        }
+    }
+}
+
 /// Forgets what the upstream has said: of one label, or of all. How many there were.
 pub(super) fn reopen(witness: Arc<Witness>) -> Reopen {
     Arc::new(move |upstream, label| {

@@ -147,6 +147,14 @@ impl Families {
         self.budget_durable.get_or_create(&labels).set(durable.into());
     }
 
+    /// A pool is not configured any more.
+    pub(super) fn forget_day(&self, upstream: &str, pool: &str) {
+        let labels = Pool { upstream: upstream.into(), pool: pool.into() };
+        for family in [&self.budget_alarm, &self.budget_others, &self.budget_durable] {
+            family.remove(&labels);
+        }
+    }
+
     pub(super) fn cache_evicted(&self, cause: &'static str) {
         self.cache_evictions.get_or_create(&Eviction { cause }).inc();
     }

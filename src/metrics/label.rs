@@ -135,6 +135,17 @@ impl LabelMetrics {
         self.families.throttled.get_or_create(&self.window(window)).inc();
     }
 
+    /// The label is not configured any more: its gauges are not shown as if it were.
+    pub fn retire(&self) {
+        for window in ["second", "minute", "day"] {
+            self.families.budget_limit.remove(&self.window(window));
+            self.families.budget_remaining.remove(&self.window(window));
+        }
+        self.families.limit_queue.remove(&self.class());
+        self.families.limit_pace.remove(&self.class());
+        self.families.limit_closed.remove(&self.class());
+    }
+
     fn reason(&self, client: usize, reason: &'static str) -> Option<Refused> {
         let client = self.clients.get(client)?;
         Some(Refused {

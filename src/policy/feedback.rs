@@ -42,7 +42,7 @@ impl Throttle {
 pub enum Oddity {
     /// Not what the field may hold. Ignored.
     Malformed,
-    /// Less than nothing. Taken as nothing.
+    /// Less than nothing: a counter is taken as nothing, a time to wait ignored.
     Negative,
     /// Beyond all measure. Ignored.
     Absurd,

@@ -66,8 +66,9 @@ pub struct Ledger {
     _lock: File,
 }
 
-/// A record takes some hundred bytes and a few dozen a client.
-const MAX_RECORD: u64 = 1 << 20;
+/// A record takes some hundred bytes, and less than a hundred a client: of which there is room for
+/// more than a configuration file can name.
+const MAX_RECORD: u64 = 16 << 20;
 
 impl Ledger {
     /// Makes the directory if it is not there, and makes sure that it can be written to.
@@ -189,7 +190,7 @@ mod tests {
         let ledger = Ledger::open(directory.path()).unwrap();
         let path = directory.path().join("zoom.daily.json");
         let whole = serde_json::to_string(&record(5)).unwrap();
-        let large = " ".repeat(2 << 20);
+        let large = " ".repeat((16 << 20) + 1);
         let negative = whole.replace("\"claimed\":5", "\"claimed\":-5");
         let (half, _) = whole.split_at(whole.len() / 2);
         for text in ["", "{}", half, &negative, "\u{0}\u{0}", &large] {

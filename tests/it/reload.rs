@@ -113,3 +113,33 @@ async fn an_answer_under_way_is_not_harmed_by_a_reload() {
     child.signal("INT").await;
     assert_eq!(child.ended().await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_configured_any_more_is_not_shown_as_if_it_were() {
+    let config = |label: &str| {
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\n[upstreams.u]\nbase_url = \"http://127.0.0.1:9\"\n\
+             [upstreams.u.auth]\nkind = \"none\"\n\
+             [upstreams.u.labels.{label}]\nper_second = 5\npool = \"{label}-day\"\n\
+             [upstreams.u.pools.{label}-day]\nper_day = 100\n\
+             [[upstreams.u.endpoints]]\nid = \"x\"\npath = \"/x\"\nlabel = \"{label}\"\n"
+        )
+    };
+    let mut child = Child::serve(&config("first")).await;
+    let shown = async |label: &str, pool: &str| {
+        let page = Client::new(child.admin).get("/metrics").await;
+        let of = [format!("label=\"{label}\""), format!("pool=\"{pool}\"")];
+        let lines = page.text().lines().filter(|line| of.iter().any(|of| line.contains(of)));
+        lines.count()
+    };
+    let all = shown("first", "first-day").await;
+    assert!(all >= 10, "two windows, queue, pace, closed, and three of the pool: {all}");
+    reload(&child, &config("second"), "ok").await;
+    assert_eq!(shown("second", "second-day").await, all);
+    assert_eq!(shown("first", "first-day").await, 0);
+    reload(&child, &config("first"), "ok").await;
+    assert_eq!(shown("first", "first-day").await, all);
+    child.signal("TERM").await;
+    child.ended().await;
+}
