@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
-use governor::state::{InMemoryState, NotKeyed};
+use governor::state::NotKeyed;
 use governor::{Quota, RateLimiter};
 use tower::retry::budget::TpsBudget;
 
@@ -23,6 +23,7 @@ use crate::policy::route::RouteTable;
 use crate::policy::share::Share;
 use crate::store::credential::Credential;
 use crate::store::limiter::{LabelIndex, Limiter};
+use crate::store::meter::Arrival;
 use crate::upstream::{Options, UpstreamClient};
 
 /// Everything a request needs to find its way.
@@ -94,7 +95,13 @@ impl Clients {
     }
 }
 
-type OwnShare = RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Duration>>;
+/// A client's own share of requests.
+#[derive(Debug)]
+struct OwnShare {
+    meter: RateLimiter<NotKeyed, Arrival, MonotonicClock, NoOpMiddleware<Duration>>,
+    arrival: Arrival,
+    period: Duration,
+}
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,7 +121,9 @@ impl Client {
         let quota = quota.map(|(per_second, burst)| {
             let clock = MonotonicClock { clock: clock.clone(), epoch: clock.now() };
             let quota = Quota::per_second(per_second).allow_burst(burst);
-            Arc::new(RateLimiter::new(quota, InMemoryState::default(), clock))
+            let (arrival, period) = (Arrival::default(), quota.replenish_interval());
+            let meter = RateLimiter::new(quota, arrival.clone(), clock);
+            Arc::new(OwnShare { meter, arrival, period })
         });
         Self { index, name: share.client.as_str().into(), share, figures, quota }
     }
@@ -130,7 +139,20 @@ impl Client {
     /// Takes one of the client's own share, or says when there will be one.
     pub fn check_quota(&self) -> Result<(), Duration> {
         let Some(quota) = &self.quota else { return Ok(()) };
-        quota.check().map_err(|refused| refused.wait_time_from(quota.clock().now()))
+        let checked = quota.meter.check();
+        checked.map_err(|refused| refused.wait_time_from(quota.meter.clock().now()))
+    }
+
+    /// Whether it has a share of its own.
+    pub fn has_quota(&self) -> bool {
+        self.quota.is_some()
+    }
+
+    /// Gives one back, for a request that was refused after all.
+    pub fn give_back_quota(&self) {
+        if let Some(quota) = &self.quota {
+            quota.arrival.give_back(quota.period);
+        }
     }
 }
 

@@ -162,7 +162,8 @@ pub(crate) struct Client {
     /// together at most "100%". Absent: no limit of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub daily_share: Option<Part>,
-    /// Requests a second it may make on average, cache hits included. Absent: no limit.
+    /// Requests a second it may make on average, cache hits included, refused ones not. Absent: no
+    /// limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_second: Option<u32>,
     /// How many it may make at once after a rest. Absent: as `per_second`.

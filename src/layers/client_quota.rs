@@ -1,9 +1,10 @@
-//! A client's own share, if one is configured: it counts every request, hits included.
+//! A client's own share, if one is configured: it counts every request that is not refused, hits
+//! included.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use futures_util::future::{Either, Ready, ready};
+use futures_util::future::{BoxFuture, Either, Ready, ready};
 use http::Response;
 use tower::{Layer, Service};
 
@@ -33,10 +34,11 @@ pub struct ClientQuota<S> {
 impl<S> Service<RoutedRequest> for ClientQuota<S>
 where
     S: Service<RoutedRequest, Response = Response<Body>, Error = GatewayError>,
+    S::Future: Send + 'static,
 {
     type Response = Response<Body>;
     type Error = GatewayError;
-    type Future = Either<Ready<Result<Response<Body>, GatewayError>>, S::Future>;
+    type Future = Either<S::Future, Either<Ready<Answer>, BoxFuture<'static, Answer>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), GatewayError>> {
         self.inner.poll_ready(cx)
@@ -49,11 +51,23 @@ where
             }
             let refused = Refused { reason: Reason::ClientShare, retry_after };
             let error = GatewayError::Limited { refused, quota: Arc::default() };
-            return Either::Left(ready(Err(error)));
+            return Either::Right(Either::Left(ready(Err(error))));
         }
-        Either::Right(self.inner.call(request))
+        let client = request.client.has_quota().then(|| Arc::clone(&request.client));
+        let answer = self.inner.call(request);
+        let Some(client) = client else { return Either::Left(answer) };
+        Either::Right(Either::Right(Box::pin(async move {
+            let answer = answer.await;
+            // One in every window, or in none: also in this one.
+            if matches!(answer, Err(GatewayError::Limited { .. })) {
+                client.give_back_quota();
+            }
+            answer
+        })))
     }
 }
+
+type Answer = Result<Response<Body>, GatewayError>;
 
 #[cfg(test)]
 mod tests;

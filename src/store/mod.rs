@@ -6,3 +6,4 @@ pub mod entry;
 pub mod flight;
 pub mod ledger;
 pub mod limiter;
+pub mod meter;

@@ -37,3 +37,21 @@ async fn a_client_without_a_share_is_not_counted() {
     }
     assert_eq!(fake.calls(), 100);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_refused_for_another_reason_costs_nothing_of_it() {
+    let rig = Rig::with(|setup| setup.quota = Some((1, 2)));
+    let refused = || {
+        let refused = Refused { reason: Reason::Day, retry_after: SECOND };
+        Err(GatewayError::Limited { refused, quota: Arc::default() })
+    };
+    let answers = move |n: usize| if n < 50 { refused() } else { Ok(answer(200, &[], "")) };
+    let fake = Fake::new(move |n, _: RoutedRequest| std::future::ready(answers(n)));
+    let quota = ClientQuotaLayer.layer(fake);
+    for _ in 0..50 {
+        assert_eq!(code(&send(&quota, rig.get()).await), "quota-day");
+    }
+    for expected in ["ok", "ok", "client-share"] {
+        assert_eq!(code(&send(&quota, rig.get()).await), expected);
+    }
+}

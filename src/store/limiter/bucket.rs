@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::{NotKeyed, StateStore};
+use governor::state::NotKeyed;
 use governor::{Quota, RateLimiter};
 
-type Meter = RateLimiter<NotKeyed, Cell, Manual, NoOpMiddleware<Duration>>;
+use crate::store::meter::Arrival;
+
+type Meter = RateLimiter<NotKeyed, Arrival, Manual, NoOpMiddleware<Duration>>;
 
 /// How many may leave at once after a rest, and how fast that comes back.
 #[derive(Debug)]
@@ -20,26 +21,26 @@ pub(super) struct Bucket {
     epoch: Instant,
     period: Duration,
     burst: u32,
-    /// Same cell as the meter's.
-    cell: Cell,
+    /// The meter's own.
+    arrival: Arrival,
 }
 
 impl Bucket {
     /// One token every `period`, up to `burst`. A period of zero meters nothing.
     pub(super) fn new(period: Duration, burst: NonZeroU32, epoch: Instant) -> Self {
-        let (time, cell) = (Manual::default(), Cell::default());
-        let meter = meter(period, burst, &cell, &time);
-        Self { meter, time, epoch, period, burst: burst.get(), cell }
+        let (time, arrival) = (Manual::default(), Arrival::default());
+        let meter = meter(period, burst, &arrival, &time);
+        Self { meter, time, epoch, period, burst: burst.get(), arrival }
     }
 
     /// Other figures; so many tokens as have been taken are taken.
     pub(super) fn change(&mut self, period: Duration, burst: NonZeroU32, now: Instant) {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let now = nanos(now.saturating_duration_since(self.epoch));
-        let taken = u128::from(self.cell.value().saturating_sub(now));
+        let taken = u128::from(self.arrival.nanos().saturating_sub(now));
         let scaled = taken * period.as_nanos() / self.period.as_nanos().max(1);
-        self.cell.set(now.saturating_add(u64::try_from(scaled).unwrap_or(u64::MAX)));
-        self.meter = meter(period, burst, &self.cell, &self.time);
+        self.arrival.set(now.saturating_add(u64::try_from(scaled).unwrap_or(u64::MAX)));
+        self.meter = meter(period, burst, &self.arrival, &self.time);
         (self.period, self.burst) = (period, burst.get());
     }
 
@@ -56,8 +57,7 @@ impl Bucket {
 
     /// Puts a token back.
     pub(super) fn give_back(&self) {
-        let period = u64::try_from(self.period.as_nanos()).unwrap_or(u64::MAX);
-        self.cell.lower(period);
+        self.arrival.give_back(self.period);
     }
 
     /// When a token comes for a request with `ahead` others before it.
@@ -66,18 +66,18 @@ impl Bucket {
             return now;
         }
         let tolerance = self.period * (self.burst - 1);
-        let arrival = self.epoch + Duration::from_nanos(self.cell.value());
+        let arrival = self.epoch + Duration::from_nanos(self.arrival.nanos());
         let ahead = self.period.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
         let due = arrival.max(now) + ahead;
         due.checked_sub(tolerance).map_or(now, |due| due.max(now))
     }
 }
 
-fn meter(period: Duration, burst: NonZeroU32, cell: &Cell, time: &Manual) -> Option<Meter> {
+fn meter(period: Duration, burst: NonZeroU32, arrival: &Arrival, time: &Manual) -> Option<Meter> {
     // The meter counts from what its clock reads now: from the epoch, as every other one.
     time.set(Duration::ZERO);
     let quota = Quota::with_period(period)?.allow_burst(burst);
-    Some(RateLimiter::new(quota, cell.clone(), time.clone()))
+    Some(RateLimiter::new(quota, arrival.clone(), time.clone()))
 }
 
 /// Time as it was last set: the bucket is only asked under the limiter's lock, with `now` in hand.
@@ -96,36 +96,5 @@ impl GovernorClock for Manual {
 
     fn now(&self) -> Duration {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
-    }
-}
-
-/// The bucket's one number (its theoretical arrival time), which governor's own store hides.
-#[derive(Clone, Debug, Default)]
-struct Cell(std::sync::Arc<AtomicU64>);
-
-impl Cell {
-    fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    fn lower(&self, by: u64) {
-        self.set(self.value().saturating_sub(by));
-    }
-}
-
-impl StateStore for Cell {
-    type Key = NotKeyed;
-
-    fn measure_and_replace<T, F, E>(&self, _key: &NotKeyed, f: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let (answer, arrival) = f(Some(Nanos::from(self.value())).filter(|n| n.as_u64() > 0))?;
-        self.0.store(arrival.as_u64(), Ordering::Relaxed);
-        Ok(answer)
     }
 }
