@@ -27,11 +27,11 @@
 //! over several windows, so that a moment in which everything is late does not pass for usual; and
 //! when a whole window of answers was faster it follows at once.
 //!
-//! A request under way, and one whose answer was quick for this upstream, counts as [`JITTER`]
-//! late: that is the margin for what the network does and no answer tells. Where answers come
-//! within it they are the arrivals, and the guard is certain. What this machine is late itself,
+//! To that comes [`JITTER`], also for a request under way: the margin for what the network does and
+//! no answer tells. Where answers come within it they are the arrivals, and the guard is certain. What this machine is late itself,
 //! because others keep it busy, is measured by the caller and added to the margin; as long as it
-//! is, nothing is learned about the upstream.
+//! is, nothing is learned about the upstream. One whose answer is overdue may be arriving at every
+//! moment anew, for a second window at most.
 //!
 //! The price is at most one hundredth of the figure in the long run, and once, when the upstream's
 //! time is not known yet, as much time as its answers take.
@@ -57,8 +57,10 @@ const QUIET: Duration = Duration::from_millis(3);
 #[derive(Debug)]
 pub struct WindowGuard {
     spec: WindowSpec,
-    /// When the requests of the last window arrived at the latest, in order.
+    /// When the answered requests of the last window arrived at the latest, in order.
     arrivals: VecDeque<Instant>,
+    /// When those left whose answers are not here, in order.
+    under_way: VecDeque<Instant>,
     /// Admitted, and still looking for a connection: each as if it left at every moment anew.
     pending: usize,
     usual: Usual,
@@ -79,7 +81,8 @@ struct Usual {
 impl WindowGuard {
     /// A window in which nothing has happened.
     pub fn new(spec: WindowSpec) -> Self {
-        Self { spec, arrivals: VecDeque::new(), pending: 0, usual: Usual::default() }
+        let (arrivals, under_way) = (VecDeque::new(), VecDeque::new());
+        Self { spec, arrivals, under_way, pending: 0, usual: Usual::default() }
     }
 
     /// The window.
@@ -101,12 +104,24 @@ impl WindowGuard {
     pub fn earliest(&self, allowed: usize, ahead: usize, now: Instant) -> Instant {
         let allowed = allowed.max(1);
         let rounds = u32::try_from(ahead / allowed).unwrap_or(u32::MAX);
-        let held = self.arrivals.len() + self.pending;
+        let (arrived, unknown) = self.held(now);
+        let held = arrived.len() + unknown + self.pending;
         let first = (held + ahead % allowed).checked_sub(allowed).map_or(now, |index| {
             let kept = self.kept();
-            self.arrivals.get(index).map_or(now + kept, |&arrived| now.max(arrived + kept))
+            arrived.nth(index).map_or(now + kept, |arrived| now.max(arrived + kept))
         });
         first + self.kept().saturating_mul(rounds)
+    }
+
+    /// What stands in the window: those who have arrived by an instant that is known, and how many
+    /// may be arriving right now. An answer that is overdue says that its request may be late, but
+    /// nobody is waited for longer than a second window: an upstream that hangs is not left alone.
+    fn held(&self, now: Instant) -> (Merged<'_>, usize) {
+        let late = self.usual.base + self.spec.per / DOUBT + JITTER;
+        let gone = self.under_way.partition_point(|&left| left + self.kept() * 2 <= now);
+        let overdue = self.under_way.partition_point(|&left| left + late < now).max(gone);
+        let arrived = Merged { arrivals: &self.arrivals, left: &self.under_way, from: overdue };
+        (arrived, overdue - gone)
     }
 
     /// Admits a request, if [`WindowGuard::earliest`] says that it may leave.
@@ -118,37 +133,45 @@ impl WindowGuard {
     /// Counts a request as arriving at an instant to come, without having admitted it.
     pub fn count(&mut self, at: Instant, now: Instant) {
         self.drop_past(now);
-        self.insert(at);
+        insert(&mut self.arrivals, at);
     }
 
     /// An admitted request is on its way.
     pub fn left(&mut self, now: Instant) {
         self.pending = self.pending.saturating_sub(1);
-        self.insert(now + JITTER);
+        insert(&mut self.under_way, now);
     }
 
     /// The answer's head to a request that left then is here. `lag` is how late this machine does
     /// things at present: so late a request may have been sent.
     pub fn answered(&mut self, left: Instant, lag: Duration, now: Instant) {
         let took = now.saturating_duration_since(left);
-        let late = self.usual.late(took, lag, self.spec).max((JITTER + lag).min(took));
-        self.forget(left + JITTER);
-        self.insert(left + late);
+        let late = (self.usual.late(took, lag, self.spec) + lag).min(took);
+        forget(&mut self.under_way, left);
+        insert(&mut self.arrivals, left + late);
+    }
+
+    /// There will be no answer to a request that left then. It may have arrived until now.
+    pub fn lost(&mut self, left: Instant, now: Instant) {
+        forget(&mut self.under_way, left);
+        if now < left + self.kept() * 2 {
+            insert(&mut self.arrivals, now);
+        }
     }
 
     /// An admitted request did not go after all; `left` is when it did, if it seemed to.
     pub fn give_back(&mut self, left: Option<Instant>) {
         match left {
-            Some(at) => self.forget(at + JITTER),
+            Some(at) => forget(&mut self.under_way, at),
             None => self.pending = self.pending.saturating_sub(1),
         }
     }
 
     /// How many of `allowed` may leave now.
     pub fn remaining(&self, allowed: usize, now: Instant) -> usize {
-        let kept = self.kept();
-        let held = self.arrivals.iter().rev().take_while(|&&at| at + kept > now).count();
-        allowed.saturating_sub(held + self.pending)
+        let (arrived, unknown) = self.held(now);
+        let past = arrived.until(now.checked_sub(self.kept()));
+        allowed.saturating_sub(arrived.len() - past + unknown + self.pending)
     }
 
     fn drop_past(&mut self, now: Instant) {
@@ -156,18 +179,68 @@ impl WindowGuard {
         while self.arrivals.front().is_some_and(|&arrived| arrived + kept <= now) {
             self.arrivals.pop_front();
         }
-    }
-
-    fn insert(&mut self, at: Instant) {
-        let index = self.arrivals.partition_point(|&arrived| arrived <= at);
-        self.arrivals.insert(index, at);
-    }
-
-    fn forget(&mut self, at: Instant) {
-        let index = self.arrivals.partition_point(|&arrived| arrived < at);
-        if self.arrivals.get(index) == Some(&at) {
-            self.arrivals.remove(index);
+        while self.under_way.front().is_some_and(|&left| left + kept * 2 <= now) {
+            self.under_way.pop_front();
         }
+    }
+}
+
+fn insert(instants: &mut VecDeque<Instant>, at: Instant) {
+    let index = instants.partition_point(|&other| other <= at);
+    instants.insert(index, at);
+}
+
+fn forget(instants: &mut VecDeque<Instant>, at: Instant) {
+    let index = instants.partition_point(|&other| other < at);
+    if instants.get(index) == Some(&at) {
+        instants.remove(index);
+    }
+}
+
+/// Two lists in order, read as one: arrivals, and those under way as if they arrive within the
+/// margin.
+struct Merged<'g> {
+    arrivals: &'g VecDeque<Instant>,
+    left: &'g VecDeque<Instant>,
+    /// Of those under way the first that counts.
+    from: usize,
+}
+
+impl Merged<'_> {
+    fn len(&self) -> usize {
+        self.arrivals.len() + self.left.len() - self.from
+    }
+
+    fn left(&self, index: usize) -> Option<Instant> {
+        self.left.get(self.from + index).map(|&left| left + JITTER)
+    }
+
+    /// The one at an index, by halving how many of the first `index` are arrivals.
+    fn nth(&self, index: usize) -> Option<Instant> {
+        let under_way = self.left.len() - self.from;
+        let mut low = index.saturating_sub(under_way);
+        let mut high = index.min(self.arrivals.len());
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            // Too few arrivals among the first, if the next of them comes before the last of the
+            // others.
+            let next = self.arrivals.get(middle).copied();
+            let last = (index - middle).checked_sub(1).and_then(|last| self.left(last));
+            if next < last { low = middle + 1 } else { high = middle }
+        }
+        let arrived = self.arrivals.get(low).copied();
+        match (arrived, self.left(index - low)) {
+            (Some(arrived), Some(left)) => Some(arrived.min(left)),
+            (arrived, left) => arrived.or(left),
+        }
+    }
+
+    /// How many come until an instant.
+    fn until(&self, at: Option<Instant>) -> usize {
+        let Some(at) = at else { return 0 };
+        let arrived = self.arrivals.partition_point(|&arrived| arrived <= at);
+        let left = self.left.partition_point(|&left| left + JITTER <= at);
+        arrived + left.saturating_sub(self.from)
     }
 }
 
@@ -177,12 +250,13 @@ impl Usual {
         let (limit, doubt) = (spec.limit.get(), spec.per / DOUBT);
         let mut late = took;
         if self.known {
-            late = took.saturating_sub(self.base).max(JITTER).min(took);
-            let memory = limit.saturating_mul(8).clamp(64, 1024);
+            late = (took.saturating_sub(self.base) + JITTER).min(took);
+            // By no more than the margin in a window: those who are late together are all late.
+            let memory = limit.saturating_mul(8).max(64);
             self.base = if late > doubt {
                 // From a machine that is late itself nothing is to be learned about the upstream.
-                let step = if lag > QUIET { Duration::ZERO } else { (late - doubt) / memory };
-                self.base + step
+                let step = if lag > QUIET { Duration::ZERO } else { (late - doubt).min(doubt * 4) };
+                self.base + step / memory
             } else {
                 self.base.saturating_sub((doubt - late) / memory)
             };

@@ -167,7 +167,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let Departure { shared, label, taken } = &self.departure;
         if self.has_left() {
-            shared.state.lock().settle(*label, &mut taken.lock());
+            let now = shared.clock.now();
+            shared.state.lock().ended(*label, &mut taken.lock(), now);
         } else {
             // A copy, because the state is locked before a token, never after.
             let taken = taken.lock().clone();

@@ -34,6 +34,8 @@ pub(super) struct Taken {
     day: Option<DayToken>,
     /// When the request left, once it has.
     left: Option<Instant>,
+    /// Its answer is here.
+    answered: bool,
     /// The day knows what became of it.
     settled: bool,
     /// Counted where it would have left, if anybody were held back.
@@ -191,7 +193,8 @@ impl State {
         now: Now,
     ) -> Taken {
         let client = share.client.clone();
-        let mut taken = Taken { client, day: None, left: None, settled: false, observed };
+        let mut taken =
+            Taken { client, day: None, left: None, answered: false, settled: false, observed };
         let upstream = self.upstream.clone();
         if let Some((_, Some(pool))) = self.parts(index) {
             taken.day = Some(pool.take(&taken.client, now.wall));
@@ -221,16 +224,28 @@ impl State {
     /// The head of a request's answer is here.
     pub(super) fn answered(&mut self, index: LabelIndex, taken: &mut Taken, now: Instant) {
         self.left(index, taken, now);
-        self.settle(index, taken);
-        let Some((label, _)) = self.parts(index) else { return };
-        if let (Some(left), None) = (taken.left, taken.observed) {
+        taken.answered = true;
+        if let (Some((label, _)), Some(left), None) =
+            (self.parts(index), taken.left, taken.observed)
+        {
             label.answered(left, now);
         }
+        self.settle(index, taken);
         self.wake_all_of_pool(index);
     }
 
-    /// What became of a request is known, or never will be.
-    pub(super) fn settle(&mut self, index: LabelIndex, taken: &mut Taken) {
+    /// A request that has left comes to its end, with an answer or without.
+    pub(super) fn ended(&mut self, index: LabelIndex, taken: &mut Taken, now: Instant) {
+        if let (Some((label, _)), Some(left), None, false) =
+            (self.parts(index), taken.left, taken.observed, taken.answered)
+        {
+            label.windows.iter_mut().for_each(|guard| guard.lost(left, now));
+        }
+        self.settle(index, taken);
+        self.wake_all_of_pool(index);
+    }
+
+    fn settle(&mut self, index: LabelIndex, taken: &mut Taken) {
         let Some(day) = taken.day.filter(|_| !taken.settled) else { return };
         if let Some((_, Some(pool))) = self.parts(index) {
             pool.settle(day);

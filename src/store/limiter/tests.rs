@@ -6,7 +6,7 @@ use crate::policy::endpoint::{Priority, Weight};
 use crate::policy::feedback::{Throttle, Word};
 use crate::policy::quota::{Mode, PoolId, WindowSpec};
 use crate::policy::share::{ClientId, Percent, Reserve};
-use crate::policy::window::{JITTER, TICK};
+use crate::policy::window::TICK;
 
 mod exact;
 mod fair;

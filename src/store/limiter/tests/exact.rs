@@ -299,12 +299,32 @@ async fn the_window_counts_from_when_a_request_really_left() {
     clock.advance(3 * SECOND);
     assert!(spend(&limiter, label, clock.now()).await.is_err(), "still looking for a connection");
     departure.now();
-    clock.advance(SECOND + TICK);
-    assert!(spend(&limiter, label, clock.now()).await.is_err(), "it may have been late");
-    clock.advance(JITTER);
-    spend(&limiter, label, clock.now()).await.expect("and no later than that");
+    permit.answered();
+    clock.advance(SECOND + TICK - NS);
+    assert!(spend(&limiter, label, clock.now()).await.is_err(), "a window after it left");
+    clock.advance(NS);
+    spend(&limiter, label, clock.now()).await.expect("and no later");
     drop(permit);
     assert_eq!(left(&limiter, label).1, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_answer_is_overdue_its_request_may_be_arriving_and_a_lost_one_has_arrived() {
+    let mut spec = heavy(1);
+    spec.max_wait = Duration::ZERO;
+    let (limiter, clock, label) = limiter(spec, 10);
+    let mut permit = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    permit.spend().now();
+    clock.advance(3 * SECOND / 2);
+    assert!(spend(&limiter, label, clock.now()).await.is_err(), "a window later");
+    drop(permit);
+    clock.advance(SECOND);
+    assert!(spend(&limiter, label, clock.now()).await.is_err(), "lost just now");
+    clock.advance(TICK);
+    let mut hangs = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    hangs.spend().now();
+    clock.advance(2 * (SECOND + TICK));
+    spend(&limiter, label, clock.now()).await.expect("who hangs is not waited for any longer");
 }
 
 #[tokio::test(start_paused = true)]
