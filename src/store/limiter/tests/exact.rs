@@ -137,10 +137,10 @@ async fn who_is_refused_behind_a_queue_is_admitted_when_told() {
             tokio::task::yield_now().await;
         }
         let patience = 200 * MS;
-        let refused = spend_as(&limiter, label, &asker, clock.now() + patience).await.unwrap_err();
+        let refused = spend_as(&limiter, label, asker, clock.now() + patience).await.unwrap_err();
         assert_eq!((refused.reason, clock.now()), (Reason::Rate, start));
         // Another keeps its place in the queue.
-        let own = waits(&limiter, label, &asker, late);
+        let own = waits(&limiter, label, asker, late);
         for waiter in waiting {
             waiter.await.unwrap().unwrap();
         }
