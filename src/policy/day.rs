@@ -22,7 +22,7 @@ pub use claim::{Keeping, Record};
 pub use counter::Heeded;
 
 use claim::Claim;
-use counter::Counters;
+use counter::{Counters, Said};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// How far the upstream's clock may be behind ours.
@@ -268,9 +268,14 @@ impl DayLedger {
             return Heeded::Taken;
         }
         let others = self.spec.per_day.get().saturating_sub(remaining).saturating_sub(self.settled);
-        let under_way = self.spent.saturating_sub(self.settled);
-        let empty = (remaining == 0).then_some(self.taken);
-        let heeded = self.heard.heard(label, others, under_way, empty);
+        let said = Said {
+            others,
+            is_empty: remaining == 0,
+            nth: token.nth,
+            under_way: self.spent.saturating_sub(self.settled),
+            taken: self.taken,
+        };
+        let heeded = self.heard.heard(label, said);
         if remaining == 0 && heeded != Heeded::Distrusted && self.probe.is_none() {
             self.probe = Some(Probe { at: wall + PROBE_EVERY, after: self.taken });
         }

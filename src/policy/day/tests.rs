@@ -255,6 +255,28 @@ fn a_counter_that_does_not_count_is_found_out() {
     assert_eq!(day.remaining(), 29_800);
 }
 
+#[test]
+fn an_answer_that_was_overtaken_is_old_and_not_wrong() {
+    let mut day = day(30_000);
+    let mut left = 30_000;
+    for _ in 0..100 {
+        let older = take(&mut day, &anyone(), at(NOON)).unwrap();
+        let newer = take(&mut day, &anyone(), at(NOON)).unwrap();
+        // The older was counted before others spent 30 at once, the newer after.
+        let (before, after) = (left - 1, left - 32);
+        for (token, left) in [(newer, after), (older, before)] {
+            day.settle(token);
+            assert_eq!(day.heard(token, &heavy(), left, at(NOON)), Heeded::Taken);
+        }
+        left = after;
+        assert!(day.remaining() <= left, "{} of {left}", day.remaining());
+    }
+    // One that left afterwards cannot have been counted before.
+    let token = take(&mut day, &anyone(), at(NOON)).unwrap();
+    day.settle(token);
+    assert_eq!(day.heard(token, &heavy(), left + 30, at(NOON)), Heeded::Contradictory);
+}
+
 fn durable(per_day: u32) -> DayLedger {
     DayLedger::kept(&pool(per_day), None, at(NOON))
 }
