@@ -105,6 +105,20 @@ impl Counters {
         if shrunk { Heeded::Contradictory } else { Heeded::Taken }
     }
 
+    /// By the word that counts, nothing is left after so many tokens.
+    pub(super) fn emptied(&mut self, taken: u64) {
+        let most = self.others();
+        for counter in self.0.values_mut().filter(|counter| counter.others == most) {
+            counter.empty_after = Some(taken);
+        }
+    }
+
+    /// The upstream refuses, so it was true that nothing is left; what it lets through later is of
+    /// another day, or has been added.
+    pub(super) fn confirmed(&mut self) {
+        self.0.values_mut().for_each(|counter| counter.empty_after = None);
+    }
+
     /// A request was let through. Whoever has said before that nothing is left is not believed any
     /// more; true if there was one.
     pub(super) fn passed(&mut self, nth: u64) -> bool {

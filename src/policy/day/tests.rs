@@ -244,6 +244,34 @@ fn nothing_left_that_is_true_closes_the_day() {
 }
 
 #[test]
+fn a_last_token_whose_answer_is_lost_does_not_close_the_day() {
+    let mut day = day(30_000);
+    assert_eq!(answered(&mut day, 1, at(NOON)), Ok(Heeded::Taken));
+    let lost = take(&mut day, &anyone(), at(NOON)).unwrap();
+    assert_eq!(take(&mut day, &anyone(), at(NOON)), Err(Denied::Soon));
+    day.settle(lost);
+    let probe = at(NOON) + PROBE_EVERY;
+    assert_eq!(take(&mut day, &anyone(), at(NOON)), Err(Denied::Spent(probe)));
+    // It is let through: so there was something left.
+    assert_eq!(answered(&mut day, 1, probe), Ok(Heeded::Distrusted));
+    assert_eq!(day.remaining(), 30_000 - 3);
+}
+
+#[test]
+fn nothing_left_that_was_true_is_no_lie_when_the_day_is_open_again() {
+    let mut day = day(30_000);
+    answered(&mut day, 29_000, at(NOON)).unwrap();
+    let refused = take(&mut day, &anyone(), at(NOON)).unwrap();
+    day.settle(refused);
+    day.heard(refused, &heavy(), 0, at(NOON));
+    day.close(Some(at(NOON)), at(NOON));
+    let opens = at(NOON + 60);
+    assert_eq!(answered(&mut day, 28_000, opens), Ok(Heeded::Contradictory));
+    assert_eq!(answered(&mut day, 27_000, opens), Ok(Heeded::Taken));
+    assert_eq!(day.remaining(), 27_000);
+}
+
+#[test]
 fn a_counter_that_does_not_count_is_found_out() {
     let mut day = day(30_000);
     let mut told = Vec::new();

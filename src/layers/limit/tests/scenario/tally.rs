@@ -21,6 +21,8 @@ pub(super) struct Tally {
     outage: Outage,
     /// How far our count of what is left was from the upstream's.
     apart: u32,
+    /// And how far at last.
+    at_last_apart: u32,
     /// From when to when answers count as anybody's share.
     from: Instant,
     to: Instant,
@@ -72,6 +74,7 @@ impl Tally {
             waits: Vec::new(),
             outage: Outage::default(),
             apart: 0,
+            at_last_apart: 0,
             from,
             to,
         }
@@ -103,6 +106,7 @@ impl Tally {
 
     pub(super) fn apart(&mut self, by: u32) {
         self.apart = self.apart.max(by);
+        self.at_last_apart = by;
     }
 
     /// Nobody asks any more.
@@ -133,6 +137,7 @@ impl Tally {
         say("failed", f64::from(self.failed));
         say("passed_on", f64::from(self.passed_on));
         say("remaining_apart", f64::from(self.apart));
+        say("remaining_apart_at_last", f64::from(self.at_last_apart));
         self.waits.sort_unstable();
         let part = |percent| self.waits.get(self.waits.len() * percent / 100).copied();
         say("wait_median_s", part(50).unwrap_or_default().as_secs_f64());
