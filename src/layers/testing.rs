@@ -52,6 +52,11 @@ pub(super) struct Setup {
     pub(super) max_retries: u32,
     pub(super) retry_budget: TpsBudget,
     pub(super) quota: Option<(u32, u32)>,
+    pub(super) reserve: Reserve,
+    /// The names of all clients, for their metrics.
+    pub(super) clients: Vec<Arc<str>>,
+    /// What the wall clock reads at first.
+    pub(super) starts: SystemTime,
 }
 
 pub(super) fn seconds(fresh: u64, swr: u64, sie: u64) -> CacheRule {
@@ -97,6 +102,9 @@ impl Default for Setup {
             max_retries: 1,
             retry_budget: TpsBudget::new(10 * SECOND, 1, 0.2),
             quota: None,
+            reserve: Reserve::default(),
+            clients: vec!["console".into()],
+            starts: SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * 20_000 + 43_200),
         }
     }
 }
@@ -117,8 +125,7 @@ impl Rig {
     pub(super) fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
         change(&mut setup);
-        let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(86_400 * 20_000 + 43_200);
-        let clock = Clock::starting_at(noon);
+        let clock = Clock::starting_at(setup.starts);
         let metrics = Arc::new(Metrics::new());
         let endpoint = Endpoint {
             label: setup.label.as_ref().map(|label| label.id.clone()),
@@ -268,14 +275,14 @@ pub(super) fn upstream(
         id: PoolId::new("daily"),
         per_day: NonZeroU32::new(setup.per_day).unwrap(),
         resets_at: Duration::ZERO,
-        reserve: Reserve::default(),
+        reserve: setup.reserve,
     };
     let specs: Vec<LabelSpec> = setup.label.into_iter().collect();
     let limiter =
         Limiter::new(UpstreamId::new(name), &specs, std::slice::from_ref(&pool), clock.clone());
     let label = |spec: LabelSpec| Label {
         index: limiter.label(&spec.id).unwrap(),
-        metrics: metrics.label(name, spec.id.as_str(), &["console".into()]),
+        metrics: metrics.label(name, spec.id.as_str(), &setup.clients),
         spec,
         mismatch_told: AtomicBool::new(false),
     };

@@ -15,14 +15,16 @@ use std::time::{Duration, SystemTime};
 use super::quota::{LabelId, PoolSpec};
 use super::share::{ClientId, Share};
 
+mod calendar;
 mod claim;
 mod counter;
 
 pub use claim::{Keeping, Record};
 pub use counter::Heeded;
 
+use calendar::{instant, next_reset, seconds};
 use claim::Claim;
-use counter::Counters;
+use counter::{Counters, Said};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// How far the upstream's clock may be behind ours.
@@ -173,10 +175,23 @@ impl DayLedger {
         let lacking = needed.saturating_sub(self.remaining());
         if lacking > 0 && self.probe.is_none() {
             // The upstream may have counted those under way already, and then they count twice.
-            let soon = lacking <= self.spent.saturating_sub(self.settled);
-            return Err(if soon { Denied::Soon } else { Denied::Spent(self.ends) });
+            let under_way = self.spent.saturating_sub(self.settled);
+            if lacking <= under_way {
+                return Err(Denied::Soon);
+            }
+            // Nothing is left by a word that no answer will set right any more.
+            let is_last_word = under_way == 0 && self.remaining() == 0;
+            return Err(Denied::Spent(if is_last_word { self.look_into(wall) } else { self.ends }));
         }
         if self.claim.allows(self.spent) { Ok(()) } else { Err(Denied::Soon) }
+    }
+
+    /// Lets one request find out whether nothing is left, and says when.
+    fn look_into(&mut self, wall: SystemTime) -> SystemTime {
+        let at = wall + PROBE_EVERY;
+        self.probe = Some(Probe { at, after: self.taken });
+        self.heard.emptied(self.taken);
+        at
     }
 
     fn own_remaining(&self) -> u32 {
@@ -268,9 +283,14 @@ impl DayLedger {
             return Heeded::Taken;
         }
         let others = self.spec.per_day.get().saturating_sub(remaining).saturating_sub(self.settled);
-        let under_way = self.spent.saturating_sub(self.settled);
-        let empty = (remaining == 0).then_some(self.taken);
-        let heeded = self.heard.heard(label, others, under_way, empty);
+        let said = Said {
+            others,
+            is_empty: remaining == 0,
+            nth: token.nth,
+            under_way: self.spent.saturating_sub(self.settled),
+            taken: self.taken,
+        };
+        let heeded = self.heard.heard(label, said);
         if remaining == 0 && heeded != Heeded::Distrusted && self.probe.is_none() {
             self.probe = Some(Probe { at: wall + PROBE_EVERY, after: self.taken });
         }
@@ -287,6 +307,7 @@ impl DayLedger {
             _ => self.ends,
         };
         self.closed_until = Some(self.closed_until.map_or(until, |old| old.max(until)));
+        self.heard.confirmed();
         self.claim.news();
     }
 
@@ -369,22 +390,6 @@ impl DayLedger {
 
 /// In percent of the day.
 const ALARMS: [u8; 3] = [50, 80, 95];
-
-fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-/// Far instants are as good as the end of the calendar.
-fn instant(seconds: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(u64::from(u32::MAX)))
-}
-
-fn next_reset(resets_at: Duration, wall: SystemTime) -> SystemTime {
-    let since_epoch = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let days = since_epoch.saturating_sub(resets_at).as_secs() / DAY.as_secs();
-    let candidate = SystemTime::UNIX_EPOCH + resets_at + DAY * u32::try_from(days).unwrap_or(0);
-    if candidate > wall { candidate } else { candidate + DAY }
-}
 
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,8 @@ use crate::store::credential::AuthError;
 use crate::store::limiter::Reason;
 use crate::upstream::{Phase, UpstreamError};
 
+mod scenario;
+
 fn limit(rig: &Rig, inner: &Fake<FetchRequest>) -> Limit<Fake<FetchRequest>> {
     LimitLayer::new(rig.clock.clone()).layer(inner.clone())
 }

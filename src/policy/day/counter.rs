@@ -28,18 +28,44 @@ pub(super) struct Counters(BTreeMap<LabelId, Counter>);
 struct Counter {
     /// What others have spent.
     others: u32,
-    /// The most that it ever was, and how many of ours were under way then, which it may have
-    /// counted already.
-    peak: (u32, u32),
+    /// The most that it ever was.
+    peak: Peak,
     /// Tokens taken when it said that nothing is left.
     empty_after: Option<u64>,
     contradictions: u8,
 }
 
+/// The most that others have spent, and when that was heard.
+#[derive(Clone, Copy, Debug, Default)]
+struct Peak {
+    others: u32,
+    /// Ours that were under way then: it may have counted them already.
+    under_way: u32,
+    /// Tokens taken until then: an answer to one of those may have been written before.
+    taken: u64,
+}
+
+/// What an answer says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    /// What others have spent.
+    pub(super) others: u32,
+    /// It says that nothing is left.
+    pub(super) is_empty: bool,
+    /// The token it answers to.
+    pub(super) nth: u64,
+    /// Of ours, how many were under way when it came.
+    pub(super) under_way: u32,
+    /// Tokens taken until then.
+    pub(super) taken: u64,
+}
+
 impl Counters {
     pub(super) fn remembered(others: &BTreeMap<String, u32>) -> Self {
-        let counter =
-            |others: &u32| Counter { others: *others, peak: (*others, 0), ..Counter::default() };
+        let counter = |&others: &u32| {
+            let peak = Peak { others, ..Peak::default() };
+            Counter { others, peak, ..Counter::default() }
+        };
         let all = others.iter().map(|(label, n)| (LabelId::new(label.as_str()), counter(n)));
         Self(all.collect())
     }
@@ -53,30 +79,44 @@ impl Counters {
         self.0.values().map(|counter| counter.others).max().unwrap_or(0)
     }
 
-    /// What others have spent by the label's latest word; `empty` = tokens taken so far, if it says
-    /// that nothing is left.
-    pub(super) fn heard(
-        &mut self,
-        label: &LabelId,
-        others: u32,
-        under_way: u32,
-        empty: Option<u64>,
-    ) -> Heeded {
+    /// What others have spent by the label's latest word.
+    pub(super) fn heard(&mut self, label: &LabelId, said: Said) -> Heeded {
         let counter = self.0.entry(label.clone()).or_default();
         if counter.contradictions >= MOST_CONTRADICTIONS {
             return Heeded::Distrusted;
         }
+        let Said { others, is_empty, nth, under_way, taken } = said;
+        let peak = counter.peak;
         // What others have spent only grows, but for those of ours that were counted as theirs.
-        let (most, then_under_way) = counter.peak;
-        let shrunk = others.saturating_add(LAG).saturating_add(then_under_way) < most;
-        let peak = if shrunk || others > most { (others, under_way) } else { counter.peak };
+        let shrunk = others.saturating_add(LAG).saturating_add(peak.under_way) < peak.others;
+        if shrunk && nth <= peak.taken {
+            // Overtaken on its way by the answer that said more: old, and not wrong.
+            return Heeded::Taken;
+        }
+        let rises = others > peak.others;
+        let peak = if shrunk || rises { Peak { others, under_way, taken } } else { peak };
         let contradictions = counter.contradictions + u8::from(shrunk);
+        let empty_after = is_empty.then_some(taken);
         *counter = if contradictions < MOST_CONTRADICTIONS {
-            Counter { others, peak, empty_after: empty, contradictions }
+            Counter { others, peak, empty_after, contradictions }
         } else {
             Counter { contradictions, ..Counter::default() }
         };
         if shrunk { Heeded::Contradictory } else { Heeded::Taken }
+    }
+
+    /// By the word that counts, nothing is left after so many tokens.
+    pub(super) fn emptied(&mut self, taken: u64) {
+        let most = self.others();
+        for counter in self.0.values_mut().filter(|counter| counter.others == most) {
+            counter.empty_after = Some(taken);
+        }
+    }
+
+    /// The upstream refuses, so it was true that nothing is left; what it lets through later is of
+    /// another day, or has been added.
+    pub(super) fn confirmed(&mut self) {
+        self.0.values_mut().for_each(|counter| counter.empty_after = None);
     }
 
     /// A request was let through. Whoever has said before that nothing is left is not believed any

@@ -244,6 +244,34 @@ fn nothing_left_that_is_true_closes_the_day() {
 }
 
 #[test]
+fn a_last_token_whose_answer_is_lost_does_not_close_the_day() {
+    let mut day = day(30_000);
+    assert_eq!(answered(&mut day, 1, at(NOON)), Ok(Heeded::Taken));
+    let lost = take(&mut day, &anyone(), at(NOON)).unwrap();
+    assert_eq!(take(&mut day, &anyone(), at(NOON)), Err(Denied::Soon));
+    day.settle(lost);
+    let probe = at(NOON) + PROBE_EVERY;
+    assert_eq!(take(&mut day, &anyone(), at(NOON)), Err(Denied::Spent(probe)));
+    // It is let through: so there was something left.
+    assert_eq!(answered(&mut day, 1, probe), Ok(Heeded::Distrusted));
+    assert_eq!(day.remaining(), 30_000 - 3);
+}
+
+#[test]
+fn nothing_left_that_was_true_is_no_lie_when_the_day_is_open_again() {
+    let mut day = day(30_000);
+    answered(&mut day, 29_000, at(NOON)).unwrap();
+    let refused = take(&mut day, &anyone(), at(NOON)).unwrap();
+    day.settle(refused);
+    day.heard(refused, &heavy(), 0, at(NOON));
+    day.close(Some(at(NOON)), at(NOON));
+    let opens = at(NOON + 60);
+    assert_eq!(answered(&mut day, 28_000, opens), Ok(Heeded::Contradictory));
+    assert_eq!(answered(&mut day, 27_000, opens), Ok(Heeded::Taken));
+    assert_eq!(day.remaining(), 27_000);
+}
+
+#[test]
 fn a_counter_that_does_not_count_is_found_out() {
     let mut day = day(30_000);
     let mut told = Vec::new();
@@ -253,6 +281,28 @@ fn a_counter_that_does_not_count_is_found_out() {
     assert_eq!(told.iter().filter(|heeded| **heeded == Heeded::Contradictory).count(), 3);
     assert_eq!(told.last(), Some(&Heeded::Distrusted));
     assert_eq!(day.remaining(), 29_800);
+}
+
+#[test]
+fn an_answer_that_was_overtaken_is_old_and_not_wrong() {
+    let mut day = day(30_000);
+    let mut left = 30_000;
+    for _ in 0..100 {
+        let older = take(&mut day, &anyone(), at(NOON)).unwrap();
+        let newer = take(&mut day, &anyone(), at(NOON)).unwrap();
+        // The older was counted before others spent 30 at once, the newer after.
+        let (before, after) = (left - 1, left - 32);
+        for (token, left) in [(newer, after), (older, before)] {
+            day.settle(token);
+            assert_eq!(day.heard(token, &heavy(), left, at(NOON)), Heeded::Taken);
+        }
+        left = after;
+        assert!(day.remaining() <= left, "{} of {left}", day.remaining());
+    }
+    // One that left afterwards cannot have been counted before.
+    let token = take(&mut day, &anyone(), at(NOON)).unwrap();
+    day.settle(token);
+    assert_eq!(day.heard(token, &heavy(), left + 30, at(NOON)), Heeded::Contradictory);
 }
 
 fn durable(per_day: u32) -> DayLedger {
