@@ -38,18 +38,29 @@ struct OfClient {
 /// The longest time without a 200 while somebody asks and the upstream has something left.
 #[derive(Clone, Debug, Default)]
 struct Outage {
-    since: Option<Instant>,
+    /// The first that was asked in vain, and the last.
+    since: Option<(Instant, Instant)>,
     longest: Duration,
 }
 
+/// Whoever does not ask for so long has gone home, and misses nothing.
+const GONE: Duration = Duration::from_secs(600);
+
 impl Outage {
     fn asked(&mut self, now: Instant) {
-        self.since.get_or_insert(now);
+        match &mut self.since {
+            Some((_, last)) if now - *last < GONE => *last = now,
+            _ => {
+                self.over(now);
+                self.since = Some((now, now));
+            }
+        }
     }
 
     fn over(&mut self, now: Instant) {
-        if let Some(since) = self.since.take() {
-            self.longest = self.longest.max(now - since);
+        if let Some((since, last)) = self.since.take() {
+            let end = if now - last < GONE { now } else { last };
+            self.longest = self.longest.max(end - since);
         }
     }
 }
