@@ -1,5 +1,7 @@
 //! Windows, refusals, and all or nothing.
 
+use futures_util::FutureExt as _;
+
 use super::*;
 
 /// When each of 40 leaves who come at once; milliseconds.
@@ -244,6 +246,20 @@ async fn a_waiter_that_hangs_up_costs_nothing_and_holds_up_nobody() {
     assert_eq!((limiter.budget(label).queued, left(&limiter, label).1), (0, 9));
     spend(&limiter, label, late).await.unwrap();
     assert_eq!(left(&limiter, label).1, 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_hangs_up_when_its_token_has_just_come_gives_it_back() {
+    let (limiter, clock, label) = limiter(heavy(1), 10);
+    let late = clock.now() + 60 * SECOND;
+    spend(&limiter, label, late).await.unwrap();
+    let console = share("console");
+    let mut waiter = Box::pin(limiter.acquire(label, &console, late));
+    assert!((&mut waiter).now_or_never().is_none());
+    tokio::time::sleep(2 * SECOND).await;
+    assert_eq!((limiter.budget(label).queued, left(&limiter, label)), (0, (0, 8)), "handed over");
+    drop(waiter);
+    assert_eq!(left(&limiter, label), (1, 9));
 }
 
 #[tokio::test(start_paused = true)]
