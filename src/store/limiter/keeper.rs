@@ -28,7 +28,12 @@ pub(super) async fn keep(shared: Arc<Shared>, ledger: Arc<Ledger>, stop: Cancell
             from = at + 1;
             let (to, upstream) = (Arc::clone(&ledger), shared.state.lock().upstream.clone());
             let (of, written) = (pool.clone(), record.clone());
-            let write = move || to.write(&upstream, &of, &written).map_err(|e| e.to_string());
+            let of_all = Arc::clone(&shared);
+            let write = move || {
+                // Whoever stops has the last word.
+                let closed = || of_all.state.lock().closed;
+                to.write_unless(closed, &upstream, &of, &written).map_err(|e| e.to_string())
+            };
             let outcome = tokio::task::spawn_blocking(write).await;
             let outcome = outcome.unwrap_or_else(|lost| Err(lost.to_string()));
             if outcome.is_err() && failing.is_empty() {
