@@ -70,8 +70,8 @@ pub struct Ledger {
     _lock: File,
 }
 
-/// A record takes some hundred bytes and a few dozen a client.
-const MAX_RECORD: u64 = 1 << 20;
+/// A record takes some hundred bytes and up to a hundred a client, of which there may be many.
+const MAX_RECORD: u64 = 64 << 20;
 
 impl Ledger {
     /// Makes the directory if it is not there, and makes sure that it can be written to.
@@ -252,5 +252,16 @@ mod tests {
             let text = error.to_string();
             assert!(text.starts_with(&format!("cannot use {path} (server.state_dir): ")), "{text}");
         }
+    }
+
+    #[test]
+    fn as_many_clients_as_there_may_be_are_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (zoom, daily) = names();
+        let ledger = Ledger::open(directory.path()).unwrap();
+        let mut record = record(9);
+        record.clients = (0..20_000).map(|n| (format!("{n:064}"), n)).collect();
+        ledger.write(&zoom, &daily, &record).unwrap();
+        assert_eq!(ledger.read(&zoom, &daily).unwrap(), Some(record));
     }
 }
