@@ -36,6 +36,8 @@ pub const PROBE_EVERY: Duration = Duration::from_secs(5);
 pub struct DayLedger {
     spec: PoolSpec,
     ends: SystemTime,
+    /// Days begun: tells today's tokens from yesterday's, whenever the day ends.
+    day: u64,
     spent: u32,
     /// Of those, how many have been answered, or never will be.
     settled: u32,
@@ -73,7 +75,7 @@ pub enum Denied {
 /// Which day a token was taken on, and as which of that day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayToken {
-    ends: SystemTime,
+    day: u64,
     nth: u64,
 }
 
@@ -83,6 +85,7 @@ impl DayLedger {
         Self {
             spec: spec.clone(),
             ends: next_reset(spec.resets_at, wall),
+            day: 0,
             spent: 0,
             settled: 0,
             by_client: BTreeMap::new(),
@@ -134,6 +137,7 @@ impl DayLedger {
     /// Begins a new day if the old one has ended.
     pub fn roll(&mut self, wall: SystemTime) {
         if wall >= self.ends {
+            self.day += 1;
             (self.spent, self.settled, self.alarm) = (0, 0, 0);
             self.by_client.clear();
             self.heard = Counters::default();
@@ -226,12 +230,12 @@ impl DayLedger {
         if let Some(probe) = &mut self.probe {
             probe.at = wall + PROBE_EVERY;
         }
-        DayToken { ends: self.ends, nth: self.taken }
+        DayToken { day: self.day, nth: self.taken }
     }
 
     /// Gives one back, if the day it was taken on has not ended since.
     pub fn give_back(&mut self, token: DayToken, client: &ClientId) {
-        if token.ends == self.ends {
+        if token.day == self.day {
             self.spent = self.spent.saturating_sub(1);
             if let Some(spent) = self.by_client.get_mut(client) {
                 *spent = spent.saturating_sub(1);
@@ -241,7 +245,7 @@ impl DayLedger {
 
     /// A spent one has been answered, or never will be.
     pub fn settle(&mut self, token: DayToken) {
-        if token.ends == self.ends {
+        if token.day == self.day {
             self.settled = self.settled.saturating_add(1).min(self.spent);
         }
     }
@@ -264,7 +268,7 @@ impl DayLedger {
         remaining: u32,
         wall: SystemTime,
     ) -> Heeded {
-        if token.ends != self.ends {
+        if token.day != self.day {
             return Heeded::Taken;
         }
         let others = self.spec.per_day.get().saturating_sub(remaining).saturating_sub(self.settled);

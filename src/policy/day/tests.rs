@@ -432,3 +432,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_taken_before_the_clock_was_set_back_can_be_given_back() {
+    let wrong = at(NOON + 10 * 86_400);
+    let mut day = DayLedger::new(&pool(10), wrong);
+    let token = take(&mut day, &anyone(), wrong).unwrap();
+    day.roll(at(NOON));
+    day.give_back(token, &anyone().client);
+    assert_eq!(day.spent(), 0);
+}

@@ -107,3 +107,16 @@ async fn a_window_that_is_added_leaves_the_others_alone() {
     adopt(&budgets, &zoom, &spec, &daily(100));
     assert_eq!(left(&limiter, label), (6, 96));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_goes_back_although_the_day_ends_at_another_time_now() {
+    let (budgets, zoom, clock) = budgets();
+    let spec = heavy(10);
+    let limiter = adopt(&budgets, &zoom, &spec, &daily(100));
+    let label = limiter.label(&spec.id).unwrap();
+    let permit = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    let sooner = PoolSpec { resets_at: 18 * 3600 * SECOND, ..daily(100) };
+    adopt(&budgets, &zoom, &spec, &sooner);
+    drop(permit);
+    assert_eq!(left(&limiter, label), (10, 100));
+}
