@@ -148,6 +148,13 @@ impl DayLedger {
             // The clock was wrong, and has been set back: the day must not last until then.
             self.ends = next_reset(self.spec.resets_at, wall);
         }
+        // The same with what was said, and with who finds out, while it was wrong.
+        if let Some(until) = self.closed_until.as_mut().filter(|until| **until > wall + DAY) {
+            *until = self.ends;
+        }
+        if let Some(probe) = &mut self.probe {
+            probe.at = probe.at.min(wall + PROBE_EVERY);
+        }
         if self.closed_until.is_some_and(|until| wall >= until) {
             self.closed_until = None;
             self.probe = Some(Probe { at: wall, after: self.taken });

@@ -442,3 +442,18 @@ fn what_was_taken_before_the_clock_was_set_back_can_be_given_back() {
     day.give_back(token, &anyone().client);
     assert_eq!(day.spent(), 0);
 }
+
+#[test]
+fn a_clock_that_is_set_back_takes_the_closed_day_with_it() {
+    let wrong = at(NOON + 10 * 86_400);
+    let mut day = day(10);
+    day.roll(wrong);
+    day.close(None, wrong);
+    assert_eq!(day.admits(&anyone(), 0, at(NOON)), Err(Denied::Spent(at(MIDNIGHT))));
+    day.admits(&anyone(), 0, at(MIDNIGHT)).unwrap();
+    // And so with one that was finding out.
+    let mut day = DayLedger::new(&pool(10), wrong);
+    day.close(Some(wrong + Duration::from_secs(1)), wrong);
+    take(&mut day, &anyone(), wrong + Duration::from_secs(1)).unwrap();
+    assert_eq!(day.admits(&anyone(), 0, at(NOON)), Err(Denied::Spent(at(NOON) + PROBE_EVERY)));
+}
