@@ -82,9 +82,9 @@ impl Permit {
 
     /// The day that the token was taken from, to read the upstream's word with.
     pub fn day(&self) -> Option<Day> {
-        let Departure { shared, label, .. } = &self.departure;
+        let Departure { shared, label, taken } = &self.departure;
         let mut state = shared.state.lock();
-        let (label, pool) = state.parts(*label)?;
+        let (label, pool) = state.parts_of(*label, &taken.lock())?;
         let pool = pool?;
         Some(Day {
             per_day: pool.spec().per_day.get(),
@@ -102,7 +102,7 @@ impl Permit {
         let left = taken.left_by(now.mono);
         let mut heard = Heard::default();
         let id = state.labels.get(label.0).map(|label| label.spec.id.clone());
-        let Some((of, mut pool)) = state.parts(*label) else { return heard };
+        let Some((of, mut pool)) = state.parts_of(*label, &taken) else { return heard };
         if let (Some(pool), Some(token)) = (pool.as_deref_mut(), taken.day()) {
             if throttle.is_none() {
                 heard.reopened |= pool.passed(token);
@@ -147,7 +147,7 @@ impl Permit {
         if throttle == Some(Throttle::Day) {
             state.due.notify_one();
         }
-        state.wake_all_of_pool(*label);
+        state.wake(*label, taken.pool());
         heard
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct State {
 #[derive(Clone, Debug)]
 pub(super) struct Taken {
     client: ClientId,
+    /// Index of the pool it was taken from, whichever is the label's by now.
+    pool: Option<usize>,
     /// The day it was taken on.
     day: Option<DayToken>,
     /// When the request left, once it has.
@@ -109,6 +111,16 @@ impl State {
         let label = self.labels.get_mut(index.0)?;
         let pool = label.pool.and_then(|at| self.pools.get_mut(at));
         Some((label, pool))
+    }
+
+    /// A label and the pool that a token of it was taken from.
+    pub(super) fn parts_of(
+        &mut self,
+        index: LabelIndex,
+        taken: &Taken,
+    ) -> Option<(&mut Label, Option<&mut DayLedger>)> {
+        let pool = taken.pool.and_then(|at| self.pools.get_mut(at));
+        Some((self.labels.get_mut(index.0)?, pool))
     }
 
     /// Whether the day has something for a request that `ahead` others go before.
@@ -191,7 +203,8 @@ impl State {
         now: Now,
     ) -> Taken {
         let client = share.client.clone();
-        let mut taken = Taken { client, day: None, left: None, settled: false, observed };
+        let pool = self.labels.get(index.0).and_then(|label| label.pool);
+        let mut taken = Taken { client, pool, day: None, left: None, settled: false, observed };
         let upstream = self.upstream.clone();
         if let Some((_, Some(pool))) = self.parts(index) {
             taken.day = Some(pool.take(&taken.client, now.wall));
@@ -226,13 +239,13 @@ impl State {
         if let (Some(left), None) = (taken.left, taken.observed) {
             label.answered(left, now);
         }
-        self.wake_all_of_pool(index);
+        self.wake(index, taken.pool);
     }
 
     /// What became of a request is known, or never will be.
     pub(super) fn settle(&mut self, index: LabelIndex, taken: &mut Taken) {
         let Some(day) = taken.day.filter(|_| !taken.settled) else { return };
-        if let Some((_, Some(pool))) = self.parts(index) {
+        if let Some((_, Some(pool))) = self.parts_of(index, taken) {
             pool.settle(day);
             taken.settled = true;
         }
@@ -240,7 +253,7 @@ impl State {
 
     /// Gives a token back in every window.
     pub(super) fn give_back(&mut self, index: LabelIndex, taken: &Taken) {
-        let Some((label, pool)) = self.parts(index) else { return };
+        let Some((label, pool)) = self.parts_of(index, taken) else { return };
         if taken.observed.is_none() {
             label.give_back(taken.left);
         }
@@ -250,17 +263,21 @@ impl State {
                 self.due.notify_one();
             }
         }
-        self.wake_all_of_pool(index);
+        self.wake(index, taken.pool);
     }
 
-    /// Something may have become free for those who wait here, or for the same pool.
+    /// Something may have become free for those who wait here, or for the label's pool.
     pub(super) fn wake_all_of_pool(&self, index: LabelIndex) {
-        let Some(own) = self.labels.get(index.0) else { return };
-        let concerned = |label: &&Label| {
-            !label.queue.is_empty()
-                && (label.spec.id == own.spec.id || (own.pool.is_some() && own.pool == label.pool))
-        };
-        self.labels.iter().filter(concerned).for_each(|label| label.changed.notify_one());
+        self.wake(index, self.labels.get(index.0).and_then(|label| label.pool));
+    }
+
+    /// Something may have become free for those who wait here, or for that pool.
+    pub(super) fn wake(&self, index: LabelIndex, pool: Option<usize>) {
+        let labels = self.labels.iter().enumerate();
+        let concerned = labels.filter(|(at, label)| {
+            !label.queue.is_empty() && (*at == index.0 || (pool.is_some() && pool == label.pool))
+        });
+        concerned.for_each(|(_, label)| label.changed.notify_one());
     }
 
     /// Refuses everybody who waits, and everybody who would.
@@ -278,6 +295,10 @@ impl State {
 }
 
 impl Taken {
+    pub(super) fn pool(&self) -> Option<usize> {
+        self.pool
+    }
+
     pub(super) fn day(&self) -> Option<DayToken> {
         self.day
     }

@@ -120,3 +120,31 @@ async fn a_token_goes_back_although_the_day_ends_at_another_time_now() {
     drop(permit);
     assert_eq!(left(&limiter, label), (10, 100));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_token_goes_back_to_the_pool_it_came_from() {
+    let (budgets, zoom, clock) = budgets();
+    let spec = heavy(10);
+    let limiter = adopt(&budgets, &zoom, &spec, &daily(100));
+    let label = limiter.label(&spec.id).unwrap();
+    let mut sent = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    let unsent = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    // The label spends from another pool from now on.
+    let own = PoolSpec { id: PoolId::new("own"), ..daily(100) };
+    let moved = LabelSpec { pool: Some(own.id.clone()), ..spec.clone() };
+    adopt(&budgets, &zoom, &moved, &own);
+    for _ in 0..3 {
+        spend(&limiter, label, clock.now()).await.unwrap();
+    }
+    drop(unsent);
+    sent.spend().now();
+    sent.answered();
+    let word = Word { remaining: Some(50), ..Word::default() };
+    assert_eq!(sent.day().unwrap().per_day, 100);
+    sent.heard(&mut word.clone(), None);
+    drop(sent);
+    assert_eq!(left(&limiter, label).1, 97, "three are spent of the new pool, and no word on it");
+    adopt(&budgets, &zoom, &spec, &daily(100));
+    let day = limiter.status(label).unwrap().day.unwrap();
+    assert_eq!((day.spent, day.others), (1, 49), "one is spent of the old pool");
+}
