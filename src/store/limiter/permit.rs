@@ -98,7 +98,12 @@ impl Permit {
         let Departure { shared, label, taken } = &self.departure;
         let now = shared.now();
         let mut state = shared.state.lock();
-        let taken = taken.lock().clone();
+        let taken = {
+            let mut taken = taken.lock();
+            // Not before its word is heard: whoever waits for it is judged by both.
+            state.settle(*label, &mut taken);
+            taken.clone()
+        };
         let left = taken.left_by(now.mono);
         let mut heard = Heard::default();
         let id = state.labels.get(label.0).map(|label| label.spec.id.clone());

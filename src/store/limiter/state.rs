@@ -234,7 +234,6 @@ impl State {
     /// The head of a request's answer is here.
     pub(super) fn answered(&mut self, index: LabelIndex, taken: &mut Taken, now: Instant) {
         self.left(index, taken, now);
-        self.settle(index, taken);
         let Some((label, _)) = self.parts(index) else { return };
         if let (Some(left), None) = (taken.left, taken.observed) {
             label.answered(left, now);
@@ -242,13 +241,14 @@ impl State {
         self.wake(index, taken.pool);
     }
 
-    /// What became of a request is known, or never will be.
+    /// What became of a request is known, or never will be. Those who wait for that are woken.
     pub(super) fn settle(&mut self, index: LabelIndex, taken: &mut Taken) {
         let Some(day) = taken.day.filter(|_| !taken.settled) else { return };
         if let Some((_, Some(pool))) = self.parts_of(index, taken) {
             pool.settle(day);
             taken.settled = true;
         }
+        self.wake(index, taken.pool);
     }
 
     /// Gives a token back in every window.

@@ -176,3 +176,43 @@ async fn what_is_heard_under_one_label_counts_for_all_of_the_pool() {
     told(&limiter, label("other"), clock.now(), word, Some(Throttle::Rate)).await.unwrap();
     spend(&limiter, label("heavy"), clock.now()).await.expect("its own second is its own");
 }
+
+/// All but one of the day are spent, of which the upstream has counted one of ours twice.
+async fn nearly_over() -> (Limiter, Clock, LabelIndex, Permit, Permit) {
+    let (limiter, clock, label) = limiter(heavy(10), 10);
+    let (now, console) = (clock.now(), share("console"));
+    let mut first = limiter.acquire(label, &console, now).await.unwrap();
+    let mut second = limiter.acquire(label, &console, now).await.unwrap();
+    first.spend().now();
+    second.spend().now();
+    (limiter, clock, label, first, second)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_answers_word_is_judged_by_it_and_not_before() {
+    let (limiter, clock, label, first, second) = nearly_over().await;
+    first.answered();
+    // Others have spent seven, and both of ours are counted.
+    first.heard(&mut remaining(1), None);
+    drop(first);
+    assert_eq!(left(&limiter, label).1, 0);
+    let waiter = waits(&limiter, label, &share("a"), clock.now() + 5 * SECOND);
+    settle().await;
+    second.answered();
+    settle().await;
+    second.heard(&mut remaining(1), None);
+    waiter.await.unwrap().expect("there was one left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_answer_that_never_comes_is_told_at_once() {
+    let (limiter, clock, label, first, second) = nearly_over().await;
+    first.answered();
+    first.heard(&mut remaining(1), None);
+    let waiter = waits(&limiter, label, &share("a"), clock.now() + 5 * SECOND);
+    settle().await;
+    let start = clock.now();
+    drop((first, second));
+    let refused = waiter.await.unwrap().unwrap_err();
+    assert_eq!((refused.reason, clock.now() - start), (Reason::Day, Duration::ZERO));
+}
