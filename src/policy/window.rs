@@ -54,7 +54,7 @@ pub const DOUBT: u32 = 100;
 const QUIET: Duration = Duration::from_millis(3);
 
 /// Guards one sliding window; see the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WindowGuard {
     spec: WindowSpec,
     /// When the requests of the last window arrived at the latest, in order.
@@ -65,7 +65,7 @@ pub struct WindowGuard {
 }
 
 /// What answers are believed to take when the request was not late.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Usual {
     base: Duration,
     /// The first window has been seen.
@@ -80,6 +80,12 @@ impl WindowGuard {
     /// A window in which nothing has happened.
     pub fn new(spec: WindowSpec) -> Self {
         Self { spec, arrivals: VecDeque::new(), pending: 0, usual: Usual::default() }
+    }
+
+    /// A window that begins to be guarded beside another: it knows what the other one does.
+    pub fn beside(other: &Self, spec: WindowSpec) -> Self {
+        let (arrivals, pending) = (other.arrivals.clone(), other.pending);
+        Self { spec, arrivals, pending, usual: Usual::default() }
     }
 
     /// The window.

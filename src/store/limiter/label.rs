@@ -99,10 +99,15 @@ impl Label {
 
     /// Other figures for the same label; what has left has left.
     pub(super) fn change(&mut self, spec: &LabelSpec, pool: Option<usize>, now: Instant) {
-        let mut old = std::mem::take(&mut self.windows);
+        let old = std::mem::take(&mut self.windows);
         let guard = |window: &WindowSpec| {
-            let same = old.iter().position(|guard| guard.spec().per == window.per);
-            let mut guard = same.map_or_else(|| WindowGuard::new(*window), |at| old.remove(at));
+            // A new one has to know of those under way: what becomes of them it is told too.
+            let new = || match old.last() {
+                Some(longest) => WindowGuard::beside(longest, *window),
+                None => WindowGuard::new(*window),
+            };
+            let same = old.iter().find(|guard| guard.spec().per == window.per);
+            let mut guard = same.map_or_else(new, WindowGuard::clone);
             guard.change(*window);
             guard
         };

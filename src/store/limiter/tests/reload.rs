@@ -103,7 +103,7 @@ async fn a_window_that_is_added_leaves_the_others_alone() {
     both.windows.push(WindowSpec { limit: figure(12), per: 60 * SECOND });
     adopt(&budgets, &zoom, &both, &daily(100));
     let windows: Vec<_> = limiter.budget(label).windows.iter().map(|w| w.remaining).collect();
-    assert_eq!(windows, [6, 12]);
+    assert_eq!(windows, [6, 8], "what the other knows to have left has left");
     adopt(&budgets, &zoom, &spec, &daily(100));
     assert_eq!(left(&limiter, label), (6, 96));
 }
@@ -147,4 +147,27 @@ async fn a_token_goes_back_to_the_pool_it_came_from() {
     adopt(&budgets, &zoom, &spec, &daily(100));
     let day = limiter.status(label).unwrap().day.unwrap();
     assert_eq!((day.spent, day.others), (1, 49), "one is spent of the old pool");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_is_added_knows_of_those_under_way() {
+    let (budgets, zoom, clock) = budgets();
+    let mut spec = heavy(10);
+    spec.max_wait = Duration::ZERO;
+    let limiter = adopt(&budgets, &zoom, &spec, &daily(100));
+    let label = limiter.label(&spec.id).unwrap();
+    let (now, console) = (clock.now(), share("console"));
+    let mut before = limiter.acquire(label, &console, now).await.unwrap();
+    let mut both = spec.clone();
+    both.windows.push(WindowSpec { limit: figure(10), per: 60 * SECOND });
+    adopt(&budgets, &zoom, &both, &daily(100));
+    let mut permits = Vec::new();
+    for _ in 0..9 {
+        permits.push(limiter.acquire(label, &console, now).await.unwrap());
+    }
+    before.spend().now();
+    clock.advance(2 * SECOND);
+    let late = limiter.acquire(label, &console, clock.now()).await;
+    permits.iter_mut().for_each(|permit| permit.spend().now());
+    assert!(late.is_err(), "an eleventh in one minute");
 }
