@@ -216,3 +216,21 @@ async fn who_waits_for_an_answer_that_never_comes_is_told_at_once() {
     let refused = waiter.await.unwrap().unwrap_err();
     assert_eq!((refused.reason, clock.now() - start), (Reason::Day, Duration::ZERO));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_label_without_windows_is_probed_by_one_request_too() {
+    let mut spec = heavy(10);
+    (spec.windows, spec.max_wait) = (Vec::new(), Duration::ZERO);
+    let (limiter, clock, label) = limiter(spec, 100);
+    let now = clock.now();
+    told(&limiter, label, now, Word::default(), Some(Throttle::Rate)).await.unwrap();
+    clock.advance(SECOND + 2 * MS);
+    let mut probe = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    probe.spend().now();
+    let refused = spend(&limiter, label, clock.now()).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::Rate, "one request finds out");
+    clock.advance(SECOND);
+    drop(probe);
+    told(&limiter, label, clock.now(), Word::default(), None).await.expect("a second later");
+    spend(&limiter, label, clock.now()).await.expect("open for all");
+}
