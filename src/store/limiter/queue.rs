@@ -97,9 +97,9 @@ impl Shared {
         if let (Some(due), Some((label, _))) = (due, state.parts(index)) {
             label.was_due(due, now.mono);
         }
+        let mut aged = state.parts(index).and_then(|(l, _)| now.mono.checked_sub(l.ageing()));
         loop {
             let (label, _) = state.parts(index)?;
-            let aged = now.mono.checked_sub(label.ageing());
             let ticket = label.queue.next(aged)?;
             let waiter = label.queue.get(&ticket)?;
             let (share, until) = (waiter.share.clone(), waiter.until);
@@ -113,6 +113,8 @@ impl Shared {
                     turn_away(&mut state, index, &ticket, refused);
                 }
                 Err(Held::Until(_, at)) => return Some(at),
+                // The rest of the day may be kept from the lower class only.
+                Err(Held::Soon) if aged.is_some() => aged = None,
                 // The ledger and every answer wake the queue; this is for the case that none comes.
                 Err(Held::Soon) => return Some(now.mono + A_MOMENT),
             }

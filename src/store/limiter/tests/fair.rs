@@ -144,3 +144,44 @@ async fn a_clients_daily_share_ends_before_the_pool_does() {
     let day = limiter.status(label).unwrap().day.unwrap();
     assert_eq!(day.by_client, [(ClientId::new("batch"), 10), (ClientId::new("console"), 1)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_who_has_aged_and_waits_for_an_answer_holds_up_nobody_of_a_higher_class() {
+    let mut pool = daily(200);
+    pool.reserve.high = Percent::from_tenths(500).unwrap();
+    let (clock, mut spec) = (clock(), heavy(1));
+    spec.max_wait = 20 * SECOND;
+    let limiter = Limiter::new(UpstreamId::new("zoom"), &[spec.clone()], &[pool], clock.clone());
+    let label = limiter.label(&spec.id).unwrap();
+    let late = clock.now() + 60 * SECOND;
+    let high = Share { priority: Priority::High, ..share("high") };
+    let mut permit = limiter.acquire(label, &high, late).await.unwrap();
+    permit.spend().now();
+    permit.answered();
+    let mut word = Word { remaining: Some(109), ..Word::default() };
+    permit.heard(&mut word, None);
+    let low = Share { priority: Priority::Low, ..share("low") };
+    let low = waits(&limiter, label, &low, late);
+    settle().await;
+    // None of these is answered: when the low one has aged, the upstream may have counted them.
+    let highs: Vec<_> = (0..14)
+        .map(|_| {
+            let (limiter, clock, share) = (limiter.clone(), clock.clone(), high.clone());
+            tokio::spawn(async move {
+                let mut permit = limiter.acquire(label, &share, late).await.unwrap();
+                permit.spend().now();
+                (clock.now(), permit)
+            })
+        })
+        .collect();
+    let (mut left, mut permits) = (Vec::new(), Vec::new());
+    for high in highs {
+        let (at, permit) = high.await.unwrap();
+        left.push(at);
+        permits.push(permit);
+    }
+    left.sort_unstable();
+    let longest = left.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest < SECOND + 20 * MS, "{longest:?}");
+    low.abort();
+}
