@@ -42,6 +42,8 @@ pub struct DayLedger {
     /// Of those, how many have been answered, or never will be.
     settled: u32,
     by_client: BTreeMap<ClientId, u32>,
+    /// What each of the others may have spent before a crash.
+    unnamed: u32,
     heard: Counters,
     /// Tokens ever taken: tells which came after an event.
     taken: u64,
@@ -89,6 +91,7 @@ impl DayLedger {
             spent: 0,
             settled: 0,
             by_client: BTreeMap::new(),
+            unnamed: 0,
             heard: Counters::default(),
             taken: 0,
             closed_until: None,
@@ -114,6 +117,7 @@ impl DayLedger {
         ledger.by_client = clients
             .map(|(name, spent)| (ClientId::new(name.as_str()), spent.saturating_add(unknown)))
             .collect();
+        ledger.unnamed = record.unnamed.saturating_add(unknown);
         ledger.heard = Counters::remembered(&record.others);
         if let Some(until) = record.closed_until.map(instant).filter(|until| *until > wall) {
             ledger.close(Some(until), wall);
@@ -138,7 +142,7 @@ impl DayLedger {
     pub fn roll(&mut self, wall: SystemTime) {
         if wall >= self.ends {
             self.day += 1;
-            (self.spent, self.settled, self.alarm) = (0, 0, 0);
+            (self.spent, self.settled, self.unnamed, self.alarm) = (0, 0, 0, 0);
             self.by_client.clear();
             self.heard = Counters::default();
             self.ends = next_reset(self.spec.resets_at, wall);
@@ -169,7 +173,7 @@ impl DayLedger {
             return Err(Denied::Spent(until));
         }
         if share.daily.is_some_and(|daily| {
-            let spent = self.by_client.get(&share.client).copied().unwrap_or(0);
+            let spent = self.by_client.get(&share.client).copied().unwrap_or(self.unnamed);
             spent >= daily.of(self.spec.per_day.get())
         }) {
             return Err(Denied::Share(self.ends));
@@ -232,7 +236,10 @@ impl DayLedger {
         self.taken += 1;
         match self.by_client.get_mut(client) {
             Some(spent) => *spent = spent.saturating_add(1),
-            None => drop(self.by_client.insert(client.clone(), 1)),
+            None => {
+                let spent = self.unnamed.saturating_add(1);
+                self.by_client.insert(client.clone(), spent);
+            }
         }
         if let Some(probe) = &mut self.probe {
             probe.at = wall + PROBE_EVERY;
@@ -361,6 +368,7 @@ impl DayLedger {
             claimed: self.spent,
             spent: self.spent,
             clients: clients.map(|(client, spent)| (client.to_string(), *spent)).collect(),
+            unnamed: self.unnamed,
             others: self.heard.to_remember(),
             closed_until: self.closed_until.map(seconds),
         }

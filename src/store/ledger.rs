@@ -166,6 +166,7 @@ mod tests {
             claimed,
             spent: claimed.saturating_sub(1),
             clients: BTreeMap::from([("console".to_owned(), 1)]),
+            unnamed: 0,
             others: BTreeMap::new(),
             closed_until: None,
         }

@@ -457,3 +457,29 @@ fn a_clock_that_is_set_back_takes_the_closed_day_with_it() {
     take(&mut day, &anyone(), wrong + Duration::from_secs(1)).unwrap();
     assert_eq!(day.admits(&anyone(), 0, at(NOON)), Err(Denied::Spent(at(NOON) + PROBE_EVERY)));
 }
+
+#[test]
+fn a_crash_forgets_nothing_of_a_client_that_no_record_names_yet() {
+    let quarter = share("quarter", Priority::Normal, Some(250));
+    let mut record = None;
+    let mut spent = 0;
+    for _ in 0..2 {
+        let mut day = DayLedger::kept(&pool(20_000), record.as_ref(), at(NOON));
+        let written = day.to_write().unwrap();
+        day.written(&written);
+        while take(&mut day, &quarter, at(NOON)).is_ok() {
+            spent += 1;
+        }
+        // Dies before anything else is written down.
+        record = Some(written);
+    }
+    assert_eq!(spent, 20);
+    let mut day = DayLedger::kept(&pool(20_000), record.as_ref(), at(NOON));
+    day.claim = Claim::Off;
+    while take(&mut day, &quarter, at(NOON)).is_ok() {
+        spent += 1;
+    }
+    assert_eq!(spent, 5000, "its share, over all");
+    day.roll(at(MIDNIGHT));
+    assert_eq!(day.last_record().unnamed, 0);
+}
