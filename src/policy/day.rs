@@ -255,6 +255,12 @@ impl DayLedger {
                 *spent = spent.saturating_sub(1);
             }
         }
+        // Where it was to find out whether the day is open, the next one may at once.
+        if let Some(probe) = self.probe.as_mut().filter(|probe| token.nth > probe.after)
+            && token.nth == self.taken
+        {
+            probe.at = SystemTime::UNIX_EPOCH;
+        }
     }
 
     /// A spent one has been answered, or never will be.

@@ -234,3 +234,15 @@ async fn a_label_without_windows_is_probed_by_one_request_too() {
     told(&limiter, label, clock.now(), Word::default(), None).await.expect("a second later");
     spend(&limiter, label, clock.now()).await.expect("open for all");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_of_the_day_that_is_never_sent_is_given_back() {
+    let (limiter, clock, label) = limiter(heavy(10), 100);
+    let until = retry_at(clock.wall() + 10 * SECOND);
+    told(&limiter, label, clock.now(), until, Some(Throttle::Day)).await.unwrap();
+    clock.advance(10 * SECOND);
+    drop(limiter.acquire(label, &share("a"), clock.now()).await.unwrap());
+    let mut probe = limiter.acquire(label, &share("a"), clock.now()).await.unwrap();
+    probe.spend().now();
+    assert!(spend(&limiter, label, clock.now()).await.is_err(), "one at a time");
+}
