@@ -234,12 +234,10 @@ impl DayLedger {
         self.roll(wall);
         self.spent = self.spent.saturating_add(1);
         self.taken += 1;
-        match self.by_client.get_mut(client) {
-            Some(spent) => *spent = spent.saturating_add(1),
-            None => {
-                let spent = self.unnamed.saturating_add(1);
-                self.by_client.insert(client.clone(), spent);
-            }
+        if let Some(spent) = self.by_client.get_mut(client) {
+            *spent = spent.saturating_add(1);
+        } else {
+            self.by_client.insert(client.clone(), self.unnamed.saturating_add(1));
         }
         if let Some(probe) = &mut self.probe {
             probe.at = wall + PROBE_EVERY;

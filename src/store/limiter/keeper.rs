@@ -21,7 +21,7 @@ pub(super) async fn keep(shared: Arc<Shared>, ledger: Arc<Ledger>, stop: Cancell
     let mut failing = BTreeSet::new();
     let mut again = tokio::time::interval(TRY_AGAIN);
     again.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut from, mut retry, mut wrote) = (0, false, false);
+    let (mut from, mut retry, mut progress) = (0, false, false);
     loop {
         // One after the other, so that none that fails, or is due all the time, holds up another.
         while let Some((at, pool, record)) = next(&shared, from, retry) {
@@ -41,10 +41,10 @@ pub(super) async fn keep(shared: Arc<Shared>, ledger: Arc<Ledger>, stop: Cancell
             }
             tell(&shared, &pool, &outcome, &mut failing);
             settle(&shared, &pool, &record, outcome.is_ok());
-            wrote |= outcome.is_ok();
+            progress |= outcome.is_ok();
         }
         (from, retry) = (0, false);
-        if std::mem::take(&mut wrote) {
+        if std::mem::take(&mut progress) {
             // Something may be due again meanwhile.
             continue;
         }

@@ -139,9 +139,9 @@ async fn a_token_goes_back_to_the_pool_it_came_from() {
     drop(unsent);
     sent.spend().now();
     sent.answered();
-    let word = Word { remaining: Some(50), ..Word::default() };
+    let mut word = Word { remaining: Some(50), ..Word::default() };
     assert_eq!(sent.day().unwrap().per_day, 100);
-    sent.heard(&mut word.clone(), None);
+    sent.heard(&mut word, None);
     drop(sent);
     assert_eq!(left(&limiter, label).1, 97, "three are spent of the new pool, and no word on it");
     adopt(&budgets, &zoom, &spec, &daily(100));
@@ -168,6 +168,8 @@ async fn a_window_that_is_added_knows_of_those_under_way() {
     before.spend().now();
     clock.advance(2 * SECOND);
     let late = limiter.acquire(label, &console, clock.now()).await;
-    permits.iter_mut().for_each(|permit| permit.spend().now());
+    for permit in &mut permits {
+        permit.spend().now();
+    }
     assert!(late.is_err(), "an eleventh in one minute");
 }
