@@ -1,6 +1,6 @@
 //! The body type every zone speaks, and small HTTP helpers that belong to no layer.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -152,20 +152,34 @@ pub enum Gathered {
 }
 
 /// Reads a body into memory, unless it turns out larger than the limit.
-pub async fn gather(mut body: Body, limit: usize) -> Result<Gathered, BoxError> {
+pub async fn gather(body: Body, limit: usize) -> Result<Gathered, BoxError> {
+    gather_until(std::future::pending(), body, limit).await
+}
+
+/// The same, unless it takes too long: then there is more, too.
+pub async fn gather_until(
+    too_late: impl Future<Output = ()>,
+    mut body: Body,
+    limit: usize,
+) -> Result<Gathered, BoxError> {
+    let mut too_late = pin!(too_late);
     if http_body::Body::size_hint(&body).lower() > limit as u64 {
         return Ok(Gathered::TooLarge(body));
     }
     let mut begun = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
-        begun.extend_from_slice(&data);
-        if begun.len() > limit {
-            let whole = Continued { begun: begun.freeze(), rest: body };
-            return Ok(Gathered::TooLarge(Body::stream(whole)));
+    while begun.len() <= limit {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = &mut too_late => break,
+        };
+        let Some(frame) = frame else { return Ok(Gathered::Whole(begun.freeze())) };
+        if let Ok(data) = frame?.into_data() {
+            begun.extend_from_slice(&data);
         }
     }
-    Ok(Gathered::Whole(begun.freeze()))
+    let whole = Continued { begun: begun.freeze(), rest: body };
+    Ok(Gathered::TooLarge(Body::stream(whole)))
 }
 
 /// A body whose beginning has been read already.

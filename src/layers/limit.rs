@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -13,7 +14,7 @@ use tower::{Layer, Service};
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, QuotaFields};
-use crate::http::{Body, Gathered, gather, whole_seconds};
+use crate::http::{Body, Gathered, gather_until, whole_seconds};
 use crate::policy::feedback::{self, Throttle, Word};
 use crate::request::FetchRequest;
 use crate::store::flight::Wanted;
@@ -224,6 +225,9 @@ impl Drop for Spending {
 /// Largest 429 body that is read for its message.
 const MAX_MESSAGE: usize = 16 * 1024;
 
+/// How long such a body is waited for; it is small and usually there with its head.
+const MESSAGE_PATIENCE: Duration = Duration::from_millis(250);
+
 /// Hears what the upstream says about its limits, and leaves the answer as it was but for a 429's
 /// `Retry-After`: Zoom's is missing or an ISO instant, which the field's readers do not understand
 /// (RFC 9110, section 10.2.3).
@@ -237,7 +241,12 @@ async fn heed(
     let (mut head, mut body) = answer.into_parts();
     let mut throttle = None;
     if head.status == StatusCode::TOO_MANY_REQUESTS {
-        let message = match gather(body, MAX_MESSAGE).await {
+        throttle = feedback::by_type(&head.headers);
+    }
+    if head.status == StatusCode::TOO_MANY_REQUESTS && throttle.is_none() {
+        // Until it is heard others leave, to be refused as well.
+        let too_late = tokio::time::sleep(MESSAGE_PATIENCE);
+        let message = match gather_until(too_late, body, MAX_MESSAGE).await {
             Ok(Gathered::Whole(message)) => {
                 body = Body::from(message.clone());
                 message
@@ -251,7 +260,7 @@ async fn heed(
                 Bytes::new()
             }
         };
-        throttle = Some(feedback::classify(&head.headers, &message));
+        throttle = Some(feedback::by_message(&message));
     }
     let mut word = Word::read(&head.headers, permit.day().as_ref(), clock.wall());
     let outcome = permit.heard(&mut word, throttle);

@@ -18,11 +18,12 @@ use super::share::{ClientId, Share};
 mod calendar;
 mod claim;
 mod counter;
+mod written;
 
 pub use claim::{Keeping, Record};
 pub use counter::Heeded;
 
-use calendar::{instant, next_reset, seconds};
+use calendar::next_reset;
 use claim::Claim;
 use counter::{Counters, Said};
 
@@ -33,15 +34,22 @@ const CLOCKS_APART: Duration = Duration::from_secs(600);
 const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// One request in so long finds out whether the day is really over.
 pub const PROBE_EVERY: Duration = Duration::from_secs(5);
+
 /// What is left of a day's budget.
 #[derive(Debug)]
 pub struct DayLedger {
     spec: PoolSpec,
     ends: SystemTime,
+    /// Days begun: tells today's tokens from yesterday's, whenever the day ends.
+    day: u64,
     spent: u32,
     /// Of those, how many have been answered, or never will be.
     settled: u32,
     by_client: BTreeMap<ClientId, u32>,
+    /// The day before, should it come back.
+    before: Option<Before>,
+    /// What each of the others may have spent before a crash.
+    unnamed: u32,
     heard: Counters,
     /// Tokens ever taken: tells which came after an event.
     taken: u64,
@@ -75,8 +83,16 @@ pub enum Denied {
 /// Which day a token was taken on, and as which of that day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayToken {
-    ends: SystemTime,
+    day: u64,
     nth: u64,
+}
+
+/// A day that is over.
+#[derive(Debug)]
+struct Before {
+    ends: SystemTime,
+    spent: u32,
+    by_client: BTreeMap<ClientId, u32>,
 }
 
 impl DayLedger {
@@ -85,9 +101,12 @@ impl DayLedger {
         Self {
             spec: spec.clone(),
             ends: next_reset(spec.resets_at, wall),
+            day: 0,
             spent: 0,
             settled: 0,
             by_client: BTreeMap::new(),
+            before: None,
+            unnamed: 0,
             heard: Counters::default(),
             taken: 0,
             closed_until: None,
@@ -95,29 +114,6 @@ impl DayLedger {
             claim: Claim::Off,
             alarm: 0,
         }
-    }
-
-    /// The day as a record left it, to be written down from now on.
-    pub fn kept(spec: &PoolSpec, record: Option<&Record>, wall: SystemTime) -> Self {
-        let mut ledger = Self::new(spec, wall);
-        ledger.claim = Claim::of(0);
-        let Some(record) = record.filter(|record| instant(record.ends) > wall) else {
-            return ledger;
-        };
-        ledger.spent = record.claimed.max(record.spent);
-        ledger.settled = ledger.spent;
-        ledger.claim = Claim::of(ledger.spent);
-        // Any client may have spent the block that was not told apart any more.
-        let unknown = ledger.spent - record.spent;
-        let clients = record.clients.iter();
-        ledger.by_client = clients
-            .map(|(name, spent)| (ClientId::new(name.as_str()), spent.saturating_add(unknown)))
-            .collect();
-        ledger.heard = Counters::remembered(&record.others);
-        if let Some(until) = record.closed_until.map(instant).filter(|until| *until > wall) {
-            ledger.close(Some(until), wall);
-        }
-        ledger
     }
 
     /// Other figures for the same pool; what has been spent has been spent.
@@ -136,15 +132,33 @@ impl DayLedger {
     /// Begins a new day if the old one has ended.
     pub fn roll(&mut self, wall: SystemTime) {
         if wall >= self.ends {
-            (self.spent, self.settled, self.alarm) = (0, 0, 0);
-            self.by_client.clear();
+            self.day += 1;
+            let (ends, spent) = (self.ends, self.spent);
+            let by_client = std::mem::take(&mut self.by_client);
+            self.before = Some(Before { ends, spent, by_client });
+            (self.spent, self.settled, self.unnamed, self.alarm) = (0, 0, 0, 0);
             self.heard = Counters::default();
             self.ends = next_reset(self.spec.resets_at, wall);
             self.probe = None;
             self.claim.begin_day();
         } else if self.ends > wall + DAY {
-            // The clock was wrong, and has been set back: the day must not last until then.
+            // The clock was wrong, and has been set back: the day must not last until then, and if
+            // it had begun before, it goes on where it was.
             self.ends = next_reset(self.spec.resets_at, wall);
+            if let Some(before) = self.before.take_if(|before| before.ends == self.ends) {
+                self.spent = self.spent.saturating_add(before.spent);
+                self.settled = self.settled.saturating_add(before.spent);
+                for (client, spent) in before.by_client {
+                    *self.by_client.entry(client).or_default() += spent;
+                }
+            }
+        }
+        // The same with what was said, and with who finds out, while it was wrong.
+        if let Some(until) = self.closed_until.as_mut().filter(|until| **until > wall + DAY) {
+            *until = self.ends;
+        }
+        if let Some(probe) = &mut self.probe {
+            probe.at = probe.at.min(wall + PROBE_EVERY);
         }
         if self.closed_until.is_some_and(|until| wall >= until) {
             self.closed_until = None;
@@ -160,7 +174,7 @@ impl DayLedger {
             return Err(Denied::Spent(until));
         }
         if share.daily.is_some_and(|daily| {
-            let spent = self.by_client.get(&share.client).copied().unwrap_or(0);
+            let spent = self.by_client.get(&share.client).copied().unwrap_or(self.unnamed);
             spent >= daily.of(self.spec.per_day.get())
         }) {
             return Err(Denied::Share(self.ends));
@@ -234,29 +248,36 @@ impl DayLedger {
         self.roll(wall);
         self.spent = self.spent.saturating_add(1);
         self.taken += 1;
-        match self.by_client.get_mut(client) {
-            Some(spent) => *spent = spent.saturating_add(1),
-            None => drop(self.by_client.insert(client.clone(), 1)),
+        if let Some(spent) = self.by_client.get_mut(client) {
+            *spent = spent.saturating_add(1);
+        } else {
+            self.by_client.insert(client.clone(), self.unnamed.saturating_add(1));
         }
         if let Some(probe) = &mut self.probe {
             probe.at = wall + PROBE_EVERY;
         }
-        DayToken { ends: self.ends, nth: self.taken }
+        DayToken { day: self.day, nth: self.taken }
     }
 
     /// Gives one back, if the day it was taken on has not ended since.
     pub fn give_back(&mut self, token: DayToken, client: &ClientId) {
-        if token.ends == self.ends {
+        if token.day == self.day {
             self.spent = self.spent.saturating_sub(1);
             if let Some(spent) = self.by_client.get_mut(client) {
                 *spent = spent.saturating_sub(1);
             }
         }
+        // Where it was to find out whether the day is open, the next one may at once.
+        if let Some(probe) = self.probe.as_mut().filter(|probe| token.nth > probe.after)
+            && token.nth == self.taken
+        {
+            probe.at = SystemTime::UNIX_EPOCH;
+        }
     }
 
     /// A spent one has been answered, or never will be.
     pub fn settle(&mut self, token: DayToken) {
-        if token.ends == self.ends {
+        if token.day == self.day {
             self.settled = self.settled.saturating_add(1).min(self.spent);
         }
     }
@@ -279,7 +300,7 @@ impl DayLedger {
         remaining: u32,
         wall: SystemTime,
     ) -> Heeded {
-        if token.ends != self.ends {
+        if token.day != self.day {
             return Heeded::Taken;
         }
         let others = self.spec.per_day.get().saturating_sub(remaining).saturating_sub(self.settled);
@@ -332,59 +353,6 @@ impl DayLedger {
         let per_day = u64::from(self.spec.per_day.get());
         let gone = per_day - u64::from(self.remaining()).min(per_day);
         ALARMS.into_iter().rev().find(|&at| gone * 100 >= per_day * u64::from(at)).unwrap_or(0)
-    }
-
-    /// How well a restart will remember.
-    pub fn keeping(&self) -> Keeping {
-        self.claim.keeping()
-    }
-
-    /// The most that a crash may forget of what was not spent: a two thousandth of the day, and 1 at
-    /// least. At a pace that spends the day in half an hour it lasts for a second.
-    pub fn block(&self) -> u32 {
-        (self.spec.per_day.get() / 2000).max(1)
-    }
-
-    /// Whether something is to be written down now.
-    pub fn is_due(&self) -> bool {
-        self.claim.is_due(self.spent, self.block(), self.target())
-    }
-
-    fn target(&self) -> u32 {
-        let most = self.spec.per_day.get().max(self.spent);
-        self.spent.saturating_add(self.block()).min(most)
-    }
-
-    /// What is to be written down, if the disk is not busy with it; say [`DayLedger::written`] or
-    /// [`DayLedger::failed`] afterwards. Until then nothing is spent beyond the less of both.
-    pub fn to_write(&mut self) -> Option<Record> {
-        let claimed = self.target();
-        self.claim.begin_write(claimed)?;
-        Some(Record { claimed, ..self.last_record() })
-    }
-
-    /// The record of a clean stop, after which nothing is spent.
-    pub fn last_record(&self) -> Record {
-        let clients = self.by_client.iter();
-        Record {
-            ends: seconds(self.ends),
-            claimed: self.spent,
-            spent: self.spent,
-            clients: clients.map(|(client, spent)| (client.to_string(), *spent)).collect(),
-            others: self.heard.to_remember(),
-            closed_until: self.closed_until.map(seconds),
-        }
-    }
-
-    /// It stands on the disk.
-    pub fn written(&mut self, record: &Record) {
-        let today = record.ends == seconds(self.ends);
-        self.claim.written(if today { record.claimed } else { 0 });
-    }
-
-    /// The disk has refused it.
-    pub fn failed(&mut self) {
-        self.claim.failed();
     }
 }
 

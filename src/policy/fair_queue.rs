@@ -10,9 +10,9 @@
 //! Of every [`AGED_EVERY`] grants one goes to the longest waiting of the lower classes, if it has
 //! waited longer than the caller's bound.
 //!
-//! Costs are logarithmic in waiters and clients, but for [`FairQueue::ahead`], which is linear in
-//! the clients that wait, of which the configuration has so many, and takes no account of how many
-//! requests they wait with.
+//! Costs are logarithmic in waiters and clients, but for [`FairQueue::ahead`] and
+//! [`FairQueue::displaced_by`], which are linear in the clients that wait, of which the
+//! configuration has so many, and take no account of how many requests they wait with.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
@@ -78,6 +78,12 @@ impl<T> Flow<T> {
     fn head(&self) -> Option<(u64, u64)> {
         self.waiting.first_key_value().map(|(&sequence, _)| (self.start, sequence))
     }
+
+    /// The start tag of the last to be served.
+    fn last(&self) -> u64 {
+        let before = (self.waiting.len() as u64).saturating_sub(1);
+        self.start.saturating_add(self.step.saturating_mul(before))
+    }
 }
 
 impl<T> Default for Class<T> {
@@ -123,12 +129,19 @@ impl<T> Class<T> {
         Some(item)
     }
 
+    /// The start tag of one more request of this client.
+    fn start_of(&self, share: &Share) -> u64 {
+        let own = self.flows.get(&share.client);
+        let waiting = own.map_or(0, |flow| flow.waiting.len() as u64);
+        let ended = own.map_or(0, |flow| flow.start).max(self.time);
+        ended.saturating_add(step(share).saturating_mul(waiting))
+    }
+
     /// How many are served before one more request of this client.
     fn ahead(&self, share: &Share) -> usize {
         let own = self.flows.get(&share.client);
         let waiting = own.map_or(0, |flow| flow.waiting.len());
-        let ended = own.map_or(0, |flow| flow.start).max(self.time);
-        let start = ended.saturating_add(step(share).saturating_mul(waiting as u64));
+        let start = self.start_of(share);
         let others = self.heads.values().filter(|client| **client != share.client);
         let before = others.filter_map(|client| self.flows.get(client)).map(|flow| {
             let before = start.checked_sub(flow.start).map_or(0, |lead| lead / flow.step + 1);
@@ -192,6 +205,19 @@ impl<T> FairQueue<T> {
         let strict = strict + self.classes.get(own).map_or(0, |class| class.ahead(share));
         let lower = self.classes.iter().skip(1).map(|class| class.arrivals.len());
         Ahead { strict, aged: (own > 0).then(|| lower.sum()) }
+    }
+
+    /// Who is served last, if a request that came now would be served before: whoever gives up its
+    /// place in a full queue, so that it is not full for those with priority or a share unused.
+    pub fn displaced_by(&self, share: &Share) -> Option<Ticket> {
+        let own = share.priority as usize;
+        let mut classes = self.classes.iter().zip(Priority::ALL).enumerate().rev();
+        let (at, (class, priority)) = classes.find(|(_, (class, _))| !class.arrivals.is_empty())?;
+        let waiting = class.flows.iter().filter(|(_, flow)| !flow.waiting.is_empty());
+        let (client, flow) = waiting.max_by_key(|(_, flow)| (flow.last(), flow.head()))?;
+        let before = at > own || (at == own && class.start_of(share) < flow.last());
+        let (&sequence, _) = flow.waiting.last_key_value().filter(|_| before)?;
+        Some(Ticket { priority, client: client.clone(), sequence })
     }
 
     /// Enters the queue.

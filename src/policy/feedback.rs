@@ -112,18 +112,21 @@ impl Word {
     }
 }
 
-/// Classifies a 429 by `X-RateLimit-Type`, and where that is missing by the message, which is
-/// then the only thing that tells them apart.
-pub fn classify(headers: &HeaderMap, body: &[u8]) -> Throttle {
+/// Classifies a 429 by `X-RateLimit-Type`.
+pub fn by_type(headers: &HeaderMap) -> Option<Throttle> {
     let kind = headers.get("x-ratelimit-type").and_then(|value| value.to_str().ok());
-    let kind = kind.unwrap_or_default().to_ascii_lowercase();
+    let kind = kind?.to_ascii_lowercase();
     if kind == "qps" {
-        return Throttle::Rate;
+        Some(Throttle::Rate)
     } else if kind.starts_with("daily") {
-        return Throttle::Day;
-    } else if kind.starts_with("concurren") {
-        return Throttle::Concurrency;
+        Some(Throttle::Day)
+    } else {
+        kind.starts_with("concurren").then_some(Throttle::Concurrency)
     }
+}
+
+/// Classifies a 429 by its message, where that is the only thing that tells them apart.
+pub fn by_message(body: &[u8]) -> Throttle {
     let message = String::from_utf8_lossy(body).to_ascii_lowercase();
     if message.contains("per-second") || message.contains("per second") {
         Throttle::Rate
@@ -186,7 +189,8 @@ mod tests {
             (None, "", Throttle::Rate),
         ] {
             let headers = kind.map(|k| headers(&[("x-ratelimit-type", k)])).unwrap_or_default();
-            assert_eq!(classify(&headers, message.as_bytes()), expected, "{kind:?} {message}");
+            let told = by_type(&headers).unwrap_or_else(|| by_message(message.as_bytes()));
+            assert_eq!(told, expected, "{kind:?} {message}");
         }
     }
 

@@ -54,7 +54,7 @@ pub const DOUBT: u32 = 100;
 const QUIET: Duration = Duration::from_millis(3);
 
 /// Guards one sliding window; see the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WindowGuard {
     spec: WindowSpec,
     /// When the answered requests of the last window arrived at the latest, in order.
@@ -67,7 +67,7 @@ pub struct WindowGuard {
 }
 
 /// What answers are believed to take when the request was not late.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Usual {
     base: Duration,
     /// The first window has been seen.
@@ -83,6 +83,11 @@ impl WindowGuard {
     pub fn new(spec: WindowSpec) -> Self {
         let (arrivals, under_way) = (VecDeque::new(), VecDeque::new());
         Self { spec, arrivals, under_way, pending: 0, usual: Usual::default() }
+    }
+
+    /// A window that begins to be guarded beside another: it knows what the other one does.
+    pub fn beside(other: &Self, spec: WindowSpec) -> Self {
+        Self { spec, usual: Usual::default(), ..other.clone() }
     }
 
     /// The window.
@@ -134,6 +139,11 @@ impl WindowGuard {
     pub fn count(&mut self, at: Instant, now: Instant) {
         self.drop_past(now);
         insert(&mut self.arrivals, at);
+    }
+
+    /// One that was counted so will not leave.
+    pub fn uncount(&mut self, at: Instant) {
+        forget(&mut self.arrivals, at);
     }
 
     /// An admitted request is on its way.

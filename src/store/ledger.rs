@@ -9,6 +9,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
+
 use crate::policy::day::Record;
 use crate::policy::endpoint::UpstreamId;
 use crate::policy::quota::PoolId;
@@ -62,13 +64,14 @@ impl LedgerError {
 #[derive(Debug)]
 pub struct Ledger {
     directory: PathBuf,
+    /// One write at a time: two would share the new file.
+    turn: Mutex<()>,
     /// Held as long as the ledger lives; the system lets go of it when the process ends, however.
     _lock: File,
 }
 
-/// A record takes some hundred bytes, and less than a hundred a client: of which there is room for
-/// more than a configuration file can name.
-const MAX_RECORD: u64 = 16 << 20;
+/// A record takes some hundred bytes and up to a hundred a client, of which there may be many.
+const MAX_RECORD: u64 = 64 << 20;
 
 impl Ledger {
     /// Makes the directory if it is not there, and makes sure that it can be written to.
@@ -88,7 +91,7 @@ impl Ledger {
         // A full disk shows here, and not with the first request.
         lock.set_len(0).and_then(|()| lock.write_all(b"weir\n")).map_err(failed)?;
         lock.sync_data().map_err(failed)?;
-        Ok(Self { directory: directory.to_owned(), _lock: lock })
+        Ok(Self { directory: directory.to_owned(), turn: Mutex::default(), _lock: lock })
     }
 
     fn path(&self, upstream: &UpstreamId, pool: &PoolId) -> PathBuf {
@@ -121,6 +124,21 @@ impl Ledger {
 
     /// Brings a record to the disk. Blocks.
     pub fn write(&self, upstream: &UpstreamId, pool: &PoolId, record: &Record) -> io::Result<()> {
+        self.write_unless(|| false, upstream, pool, record)
+    }
+
+    /// The same, unless it is too late once it is its turn.
+    pub fn write_unless(
+        &self,
+        too_late: impl FnOnce() -> bool,
+        upstream: &UpstreamId,
+        pool: &PoolId,
+        record: &Record,
+    ) -> io::Result<()> {
+        let _turn = self.turn.lock();
+        if too_late() {
+            return Ok(());
+        }
         let path = self.path(upstream, pool);
         let new = path.with_extension("new");
         let mut file = OpenOptions::new();
@@ -148,6 +166,7 @@ mod tests {
             claimed,
             spent: claimed.saturating_sub(1),
             clients: BTreeMap::from([("console".to_owned(), 1)]),
+            unnamed: 0,
             others: BTreeMap::new(),
             closed_until: None,
         }
@@ -171,6 +190,27 @@ mod tests {
         assert_eq!(ledger.read(&zoom, &PoolId::new("other")).unwrap(), None);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&state), mode(&state.join("zoom.daily.json"))), (0o700, 0o600));
+    }
+
+    #[test]
+    fn two_that_write_at_once_leave_a_whole_record() {
+        let directory = tempfile::tempdir().unwrap();
+        let (zoom, daily) = names();
+        let ledger = Ledger::open(directory.path()).unwrap();
+        std::thread::scope(|scope| {
+            for claimed in [7, 4_000_000_000] {
+                let (ledger, zoom, daily) = (&ledger, &zoom, &daily);
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        ledger.write(zoom, daily, &record(claimed)).unwrap();
+                        ledger.read(zoom, daily).unwrap();
+                    }
+                });
+            }
+        });
+        ledger.write(&zoom, &daily, &record(9)).unwrap();
+        ledger.write_unless(|| true, &zoom, &daily, &record(8)).unwrap();
+        assert_eq!(ledger.read(&zoom, &daily).unwrap(), Some(record(9)), "the last word");
     }
 
     #[test]
@@ -213,5 +253,16 @@ mod tests {
             let text = error.to_string();
             assert!(text.starts_with(&format!("cannot use {path} (server.state_dir): ")), "{text}");
         }
+    }
+
+    #[test]
+    fn as_many_clients_as_there_may_be_are_read_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let (zoom, daily) = names();
+        let ledger = Ledger::open(directory.path()).unwrap();
+        let mut record = record(9);
+        record.clients = (0..20_000).map(|n| (format!("{n:064}"), n)).collect();
+        ledger.write(&zoom, &daily, &record).unwrap();
+        assert_eq!(ledger.read(&zoom, &daily).unwrap(), Some(record));
     }
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::Method;
@@ -256,6 +254,29 @@ async fn a_429_that_breaks_off_is_not_made_to_look_whole() {
     .await;
     assert_eq!(next, "upstream-closed");
     assert!(passed.into_body().collect().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_whose_body_does_not_end_is_heeded_all_the_same() {
+    let typed: &[_] = &[("x-ratelimit-type", "Daily-limit")];
+    for (fields, then, patience) in
+        [(typed, "quota-day", Duration::ZERO), (&[], "upstream-closed", MESSAGE_PATIENCE)]
+    {
+        let rig = refusing(10);
+        let stuck = move || {
+            let begun = futures_util::stream::iter([Ok::<_, &str>(Frame::data(Bytes::from("{")))]);
+            let stream = futures_util::StreamExt::chain(begun, futures_util::stream::pending());
+            Ok(answer(429, fields, Body::stream(StreamBody::new(stream))))
+        };
+        let limit = limit(&rig, &always(stuck));
+        let start = rig.clock.now();
+        let passed = send(&limit, rig.fetch(Method::GET));
+        let passed = tokio::time::timeout(10 * SECOND, passed).await.expect("heeded").unwrap();
+        assert!(rig.clock.now() - start <= patience + Duration::from_millis(1));
+        assert_eq!(code(&send(&limit, rig.fetch(Method::GET)).await), then);
+        let first = passed.into_body().frame().await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "{", "nothing is lost");
+    }
 }
 
 #[tokio::test(start_paused = true)]

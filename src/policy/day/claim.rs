@@ -38,6 +38,9 @@ pub struct Record {
     pub spent: u32,
     /// By client.
     pub clients: BTreeMap<String, u32>,
+    /// What a client that is not named may have spent before a crash.
+    #[serde(default)]
+    pub unnamed: u32,
     /// What others had spent by the upstream's own count, by label.
     pub others: BTreeMap<String, u32>,
     /// The upstream has closed the day until then; seconds since 1970.

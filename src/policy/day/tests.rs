@@ -359,7 +359,7 @@ fn a_record_of_yesterday_allows_nothing_today() {
 #[test]
 fn a_restart_takes_the_claim_for_spent() {
     let (a, b) = (share("a", Priority::Normal, None), share("b", Priority::Normal, Some(500)));
-    let mut day = durable(10_000);
+    let mut day = durable(500);
     assert_eq!(day.block(), 5);
     for _ in 0..20 {
         write(&mut day);
@@ -369,12 +369,12 @@ fn a_restart_takes_the_claim_for_spent() {
     }
     day.close(Some(at(NOON + 500)), at(NOON));
     let record = write(&mut day).expect("closing is worth a write");
-    let again = DayLedger::kept(&pool(10_000), Some(&record), at(NOON + 1));
+    let again = DayLedger::kept(&pool(500), Some(&record), at(NOON + 1));
     assert_eq!((record.spent, again.spent()), (40, 45));
     assert!(again.by_client()[&b.client] >= 20, "no client is given any of it back");
     assert_eq!(again.closed_until(), Some(at(NOON + 500)));
     // A clean stop says it exactly.
-    let last = DayLedger::kept(&pool(10_000), Some(&day.last_record()), at(NOON + 1));
+    let last = DayLedger::kept(&pool(500), Some(&day.last_record()), at(NOON + 1));
     assert_eq!((last.spent(), last.by_client()), (40, day.by_client()));
     let text = serde_json::to_string(&record).unwrap();
     assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
@@ -382,7 +382,7 @@ fn a_restart_takes_the_claim_for_spent() {
 
 #[test]
 fn a_disk_that_refuses_stops_nobody_and_is_seen() {
-    let mut day = durable(10_000);
+    let mut day = durable(500);
     day.to_write().unwrap();
     day.failed();
     assert_eq!(day.keeping(), Keeping::Failing);
@@ -481,4 +481,73 @@ proptest! {
             prop_assert!(day.spent() <= per_day);
         }
     }
+}
+
+#[test]
+fn what_was_taken_before_the_clock_was_set_back_can_be_given_back() {
+    let wrong = at(NOON + 10 * 86_400);
+    let mut day = DayLedger::new(&pool(10), wrong);
+    let token = take(&mut day, &anyone(), wrong).unwrap();
+    day.roll(at(NOON));
+    day.give_back(token, &anyone().client);
+    assert_eq!(day.spent(), 0);
+}
+
+#[test]
+fn a_clock_that_is_set_back_takes_the_closed_day_with_it() {
+    let wrong = at(NOON + 10 * 86_400);
+    let mut day = day(10);
+    day.roll(wrong);
+    day.close(None, wrong);
+    assert_eq!(day.admits(&anyone(), 0, at(NOON)), Err(Denied::Spent(at(MIDNIGHT))));
+    day.admits(&anyone(), 0, at(MIDNIGHT)).unwrap();
+    // And so with one that was finding out.
+    let mut day = DayLedger::new(&pool(10), wrong);
+    day.close(Some(wrong + Duration::from_secs(1)), wrong);
+    take(&mut day, &anyone(), wrong + Duration::from_secs(1)).unwrap();
+    assert_eq!(day.admits(&anyone(), 0, at(NOON)), Err(Denied::Spent(at(NOON) + PROBE_EVERY)));
+}
+
+#[test]
+fn a_crash_forgets_nothing_of_a_client_that_no_record_names_yet() {
+    let quarter = share("quarter", Priority::Normal, Some(250));
+    let mut record = None;
+    let mut spent = 0;
+    for _ in 0..2 {
+        let mut day = DayLedger::kept(&pool(20_000), record.as_ref(), at(NOON));
+        let written = day.to_write().unwrap();
+        day.written(&written);
+        while take(&mut day, &quarter, at(NOON)).is_ok() {
+            spent += 1;
+        }
+        // Dies before anything else is written down.
+        record = Some(written);
+    }
+    assert_eq!(spent, 32, "two blocks");
+    let mut day = DayLedger::kept(&pool(20_000), record.as_ref(), at(NOON));
+    day.claim = Claim::Off;
+    while take(&mut day, &quarter, at(NOON)).is_ok() {
+        spent += 1;
+    }
+    assert_eq!(spent, 5000, "its share, over all");
+    day.roll(at(MIDNIGHT));
+    assert_eq!(day.last_record().unnamed, 0);
+}
+
+#[test]
+fn a_clock_that_jumps_over_midnight_and_back_finds_the_day_as_it_was() {
+    let mut day = day(10);
+    for _ in 0..7 {
+        take(&mut day, &anyone(), at(NOON)).unwrap();
+    }
+    take(&mut day, &anyone(), at(MIDNIGHT + 5)).unwrap();
+    assert_eq!(day.spent(), 1);
+    day.roll(at(NOON + 10));
+    assert_eq!((day.ends(), day.spent()), (at(MIDNIGHT), 8));
+    assert_eq!(day.by_client()[&anyone().client], 8);
+    for _ in 8..10 {
+        take(&mut day, &anyone(), at(NOON + 10)).unwrap();
+    }
+    assert_eq!(take(&mut day, &anyone(), at(NOON + 10)), Err(Denied::Spent(at(MIDNIGHT))));
+    take(&mut day, &anyone(), at(MIDNIGHT)).expect("the real midnight");
 }

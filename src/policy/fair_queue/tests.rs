@@ -151,6 +151,25 @@ fn weights_decide_among_those_whose_turn_it_is_although_others_age() {
 }
 
 #[test]
+fn the_last_gives_up_its_place_to_whoever_would_go_before_it() {
+    let mut queue = FairQueue::default();
+    let now = origin();
+    let (a, b) = (share("a", 1, Priority::Normal), share("b", 4, Priority::Normal));
+    assert_eq!(queue.displaced_by(&a), None);
+    let tickets: Vec<_> = (0..3).map(|n| queue.push(&a, n, now)).collect();
+    assert_eq!(queue.displaced_by(&a), None, "nobody gives up a place to its own client's next");
+    assert_eq!(queue.displaced_by(&b), Some(tickets[2].clone()));
+    for n in 3..11 {
+        queue.push(&b, n, now);
+    }
+    assert_eq!(queue.displaced_by(&b), None, "8 at a quarter are 2 of the other's");
+    assert_eq!(queue.displaced_by(&share("low", 9, Priority::Low)), None);
+    assert!(queue.displaced_by(&share("high", 1, Priority::High)).is_some());
+    let low = queue.push(&share("low", 9, Priority::Low), 9, now);
+    assert_eq!(queue.displaced_by(&a), Some(low), "the lowest class first");
+}
+
+#[test]
 fn whoever_is_named_leaves() {
     let mut queue = FairQueue::default();
     let now = origin();

@@ -9,9 +9,9 @@ use parking_lot::Mutex;
 use super::keeper::keep;
 use super::{Limiter, Shared};
 use crate::clock::Clock;
-use crate::policy::day::DayLedger;
+use crate::policy::day::{DayLedger, Record};
 use crate::policy::endpoint::UpstreamId;
-use crate::policy::quota::{LabelSpec, PoolSpec};
+use crate::policy::quota::{LabelSpec, PoolId, PoolSpec};
 use crate::store::ledger::{Ledger, LedgerError};
 
 /// All budgets. One that is not configured any more is kept: it may come back, and what it has
@@ -91,19 +91,26 @@ impl Budgets {
         self.drain();
         let Some(ledger) = &self.ledger else { return };
         for (upstream, limiter) in &*self.limiters.lock() {
-            let now = limiter.shared.now();
-            let mut state = limiter.shared.state.lock();
-            state.closed = true;
-            for pool in &mut state.pools {
-                pool.roll(now.wall);
-                let id = pool.spec().id.clone();
-                if let Err(error) = ledger.write(upstream, &id, &pool.last_record()) {
+            // The state is not locked while the disk is waited for: a write may be under way.
+            for (id, record) in last_records(&limiter.shared) {
+                if let Err(error) = ledger.write(upstream, &id, &record) {
                     tracing::error!(%upstream, pool = %id, %error,
                         "cannot write what was spent today to server.state_dir");
                 }
             }
         }
     }
+}
+
+fn last_records(shared: &Shared) -> Vec<(PoolId, Record)> {
+    let now = shared.now();
+    let mut state = shared.state.lock();
+    state.closed = true;
+    let record = |pool: &mut DayLedger| {
+        pool.roll(now.wall);
+        (pool.spec().id.clone(), pool.last_record())
+    };
+    state.pools.iter_mut().map(record).collect()
 }
 
 fn prepare(

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
@@ -18,44 +19,55 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 pub(super) async fn keep(shared: Arc<Shared>, ledger: Arc<Ledger>, stop: CancellationToken) {
     let due = Arc::clone(&shared.state.lock().due);
     let mut failing = BTreeSet::new();
+    let mut again = tokio::time::interval(TRY_AGAIN);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut from, mut retry, mut progress) = (0, false, false);
     loop {
-        while let Some((pool, record)) = next(&shared) {
+        // One after the other, so that none that fails, or is due all the time, holds up another.
+        while let Some((at, pool, record)) = next(&shared, from, retry) {
+            from = at + 1;
             let (to, upstream) = (Arc::clone(&ledger), shared.state.lock().upstream.clone());
             let (of, written) = (pool.clone(), record.clone());
-            let write = move || to.write(&upstream, &of, &written).map_err(|e| e.to_string());
+            let of_all = Arc::clone(&shared);
+            let write = move || {
+                // Whoever stops has the last word.
+                let closed = || of_all.state.lock().closed;
+                to.write_unless(closed, &upstream, &of, &written).map_err(|e| e.to_string())
+            };
             let outcome = tokio::task::spawn_blocking(write).await;
             let outcome = outcome.unwrap_or_else(|lost| Err(lost.to_string()));
+            if outcome.is_err() && failing.is_empty() {
+                again.reset();
+            }
             tell(&shared, &pool, &outcome, &mut failing);
             settle(&shared, &pool, &record, outcome.is_ok());
-            if !failing.is_empty() {
-                break;
-            }
+            progress |= outcome.is_ok();
         }
-        let again = async {
-            if failing.is_empty() {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(TRY_AGAIN).await;
-        };
+        (from, retry) = (0, false);
+        if std::mem::take(&mut progress) {
+            // Something may be due again meanwhile.
+            continue;
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = due.notified() => {}
-            () = again => {}
+            _ = again.tick(), if !failing.is_empty() => retry = true,
         }
     }
 }
 
-fn next(shared: &Shared) -> Option<(PoolId, Record)> {
+/// The first pool from there on that is due; with `retry`, also one that the disk has refused.
+fn next(shared: &Shared, from: usize, retry: bool) -> Option<(usize, PoolId, Record)> {
     let now = shared.now();
     let mut state = shared.state.lock();
     if state.closed {
         return None;
     }
-    state.pools.iter_mut().find_map(|pool| {
+    state.pools.iter_mut().enumerate().skip(from).find_map(|(at, pool)| {
         pool.roll(now.wall);
-        let due = pool.is_due() || pool.keeping() == Keeping::Failing;
+        let due = pool.is_due() || (retry && pool.keeping() == Keeping::Failing);
         let record = due.then(|| pool.to_write())??;
-        Some((pool.spec().id.clone(), record))
+        Some((at, pool.spec().id.clone(), record))
     })
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Label {
     /// Index of the pool it also spends from.
     pub(super) pool: Option<usize>,
     pub(super) pace: Pace,
+    /// When one was last let through to find out whether the upstream still refuses.
+    probed: Option<Instant>,
     /// How late this machine does things at present.
     lag: Duration,
     pub(super) queue: FairQueue<Waiter>,
@@ -90,6 +92,7 @@ impl Label {
             spread,
             pool,
             pace: Pace::new(now),
+            probed: None,
             lag: Duration::ZERO,
             queue: FairQueue::default(),
             changed: Arc::default(),
@@ -99,10 +102,15 @@ impl Label {
 
     /// Other figures for the same label; what has left has left.
     pub(super) fn change(&mut self, spec: &LabelSpec, pool: Option<usize>, now: Instant) {
-        let mut old = std::mem::take(&mut self.windows);
+        let old = std::mem::take(&mut self.windows);
         let guard = |window: &WindowSpec| {
-            let same = old.iter().position(|guard| guard.spec().per == window.per);
-            let mut guard = same.map_or_else(|| WindowGuard::new(*window), |at| old.remove(at));
+            // A new one has to know of those under way: what becomes of them it is told too.
+            let new = || match old.last() {
+                Some(longest) => WindowGuard::beside(longest, *window),
+                None => WindowGuard::new(*window),
+            };
+            let same = old.iter().find(|guard| guard.spec().per == window.per);
+            let mut guard = same.map_or_else(new, WindowGuard::clone);
             guard.change(*window);
             guard
         };
@@ -148,7 +156,11 @@ impl Label {
             guard.earliest(allowed, ahead, now)
         });
         let meters = self.meters(door).map(|bucket| bucket.earliest(ahead, now));
-        windows.chain(meters).max().unwrap_or(now)
+        // Where there is no window there is no figure that could be lowered to one.
+        let probes =
+            matches!(allowed, Allowed::Now) && self.windows.is_empty() && self.pace.is_probing(now);
+        let next_probe = self.probed.filter(|_| probes).map(|at| now.max(at + SECOND));
+        windows.chain(meters).chain(next_probe).max().unwrap_or(now)
     }
 
     /// When the next request may leave, and what it waits for.
@@ -214,6 +226,9 @@ impl Label {
             return false;
         }
         self.windows.iter_mut().for_each(|guard| guard.take(now));
+        if self.pace.is_probing(now) {
+            self.probed = Some(now);
+        }
         true
     }
 

@@ -82,9 +82,9 @@ impl Permit {
 
     /// The day that the token was taken from, to read the upstream's word with.
     pub fn day(&self) -> Option<Day> {
-        let Departure { shared, label, .. } = &self.departure;
+        let Departure { shared, label, taken } = &self.departure;
         let mut state = shared.state.lock();
-        let (label, pool) = state.parts(*label)?;
+        let (label, pool) = state.parts_of(*label, &taken.lock())?;
         let pool = pool?;
         Some(Day {
             per_day: pool.spec().per_day.get(),
@@ -98,11 +98,16 @@ impl Permit {
         let Departure { shared, label, taken } = &self.departure;
         let now = shared.now();
         let mut state = shared.state.lock();
-        let taken = taken.lock().clone();
+        let taken = {
+            let mut taken = taken.lock();
+            // Not before its word is heard: whoever waits for it is judged by both.
+            state.settle(*label, &mut taken);
+            taken.clone()
+        };
         let left = taken.left_by(now.mono);
         let mut heard = Heard::default();
         let id = state.labels.get(label.0).map(|label| label.spec.id.clone());
-        let Some((of, mut pool)) = state.parts(*label) else { return heard };
+        let Some((of, mut pool)) = state.parts_of(*label, &taken) else { return heard };
         if let (Some(pool), Some(token)) = (pool.as_deref_mut(), taken.day()) {
             if throttle.is_none() {
                 heard.reopened |= pool.passed(token);
@@ -114,8 +119,20 @@ impl Permit {
             }
         }
         let said = word.retry_at.and_then(|at| at.duration_since(now.wall).ok());
-        match throttle {
-            Some(Throttle::Rate) => {
+        match (throttle, pool) {
+            (Some(Throttle::Day), Some(pool)) => {
+                pool.roll(now.wall);
+                let doubtful = word.remaining.is_some_and(|left| left > NEXT_TO_NOTHING);
+                if doubtful {
+                    word.odd.push(Oddity::Contradictory);
+                }
+                let until = if doubtful { Some(now.wall + DOUBTFUL) } else { word.retry_at };
+                pool.close(until, now.wall);
+                let opens = pool.closed_until().unwrap_or(now.wall);
+                heard.wait = opens.duration_since(now.wall).ok();
+            }
+            // A day of which we know nothing is a window that is longer than ours.
+            (Some(Throttle::Rate | Throttle::Day), _) => {
                 // Its window is not quite ours: let it pass once, whatever it says, but not longer
                 // than a minute.
                 let per = of.shortest();
@@ -123,31 +140,18 @@ impl Permit {
                 of.pace.throttled(left, now.mono + pause, per, now.mono);
                 heard.wait = Some(pause);
             }
-            Some(Throttle::Day) => {
-                if let Some(pool) = pool {
-                    pool.roll(now.wall);
-                    let doubtful = word.remaining.is_some_and(|left| left > NEXT_TO_NOTHING);
-                    if doubtful {
-                        word.odd.push(Oddity::Contradictory);
-                    }
-                    let until = if doubtful { Some(now.wall + DOUBTFUL) } else { word.retry_at };
-                    pool.close(until, now.wall);
-                    let opens = pool.closed_until().unwrap_or(now.wall);
-                    heard.wait = opens.duration_since(now.wall).ok();
-                }
-            }
             // Whatever else is wrong with it, the label's rate was no objection.
-            Some(Throttle::Concurrency | Throttle::Resource) => {
+            (Some(Throttle::Concurrency | Throttle::Resource), _) => {
                 heard.wait = said;
                 heard.reopened |= of.pace.passed(left, now.mono);
             }
-            None => heard.reopened |= of.pace.passed(left, now.mono),
+            (None, _) => heard.reopened |= of.pace.passed(left, now.mono),
         }
         turn_away_late(of, now.mono);
         if throttle == Some(Throttle::Day) {
             state.due.notify_one();
         }
-        state.wake_all_of_pool(*label);
+        state.wake(*label, taken.pool());
         heard
     }
 }

@@ -66,8 +66,11 @@ impl Shared {
         if label.queue.len() >= label.spec.max_queue {
             let (_, next) = label.free_at(label.queue_door(None), now.mono);
             let retry_after = next.saturating_duration_since(now.mono);
-            return Asked::Refused(Refused { reason: Reason::QueueFull, retry_after });
+            let full = Refused { reason: Reason::QueueFull, retry_after };
+            let Some(last) = label.queue.displaced_by(share) else { return Asked::Refused(full) };
+            turn_away(&mut state, index, &last, full);
         }
+        let Some((label, _)) = state.parts(index) else { return Asked::Refused(unknown()) };
         let (grant, granted) = oneshot::channel();
         let waiter = Waiter { share: share.clone(), until, grant };
         let ticket = label.queue.push(share, waiter, now.mono);
@@ -97,9 +100,9 @@ impl Shared {
         if let (Some(due), Some((label, _))) = (due, state.parts(index)) {
             label.was_due(due, now.mono);
         }
+        let mut aged = state.parts(index).and_then(|(l, _)| now.mono.checked_sub(l.ageing()));
         loop {
             let (label, _) = state.parts(index)?;
-            let aged = now.mono.checked_sub(label.ageing());
             let ticket = label.queue.next(aged)?;
             let waiter = label.queue.get(&ticket)?;
             let (share, until) = (waiter.share.clone(), waiter.until);
@@ -113,6 +116,8 @@ impl Shared {
                     turn_away(&mut state, index, &ticket, refused);
                 }
                 Err(Held::Until(_, at)) => return Some(at),
+                // The rest of the day may be kept from the lower class only.
+                Err(Held::Soon) if aged.is_some() => aged = None,
                 // The ledger and every answer wake the queue; this is for the case that none comes.
                 Err(Held::Soon) => return Some(now.mono + A_MOMENT),
             }
@@ -157,6 +162,8 @@ impl Drop for Place<'_> {
         let Some(ticket) = &self.ticket else { return };
         if let Some((label, _)) = self.shared.state.lock().parts(self.label) {
             label.queue.remove(ticket);
+            // Whoever is next may not have to wait any longer.
+            label.changed.notify_one();
         }
         // A token may have been handed over in the same moment.
         self.granted.close();

@@ -30,6 +30,8 @@ pub(super) struct State {
 #[derive(Clone, Debug)]
 pub(super) struct Taken {
     client: ClientId,
+    /// Index of the pool it was taken from, whichever is the label's by now.
+    pool: Option<usize>,
     /// The day it was taken on.
     day: Option<DayToken>,
     /// When the request left, once it has.
@@ -38,8 +40,10 @@ pub(super) struct Taken {
     answered: bool,
     /// The day knows what became of it.
     settled: bool,
-    /// Counted where it would have left, if anybody were held back.
+    /// What would have become of it, if anybody were held back.
     pub(super) observed: Option<Observed>,
+    /// Counted where it would have left then.
+    counted: Option<Instant>,
 }
 
 /// The time now, on both clocks.
@@ -113,6 +117,16 @@ impl State {
         Some((label, pool))
     }
 
+    /// A label and the pool that a token of it was taken from.
+    pub(super) fn parts_of(
+        &mut self,
+        index: LabelIndex,
+        taken: &Taken,
+    ) -> Option<(&mut Label, Option<&mut DayLedger>)> {
+        let pool = taken.pool.and_then(|at| self.pools.get_mut(at));
+        Some((self.labels.get_mut(index.0)?, pool))
+    }
+
     /// Whether the day has something for a request that `ahead` others go before.
     pub(super) fn day_admits(
         &mut self,
@@ -169,19 +183,21 @@ impl State {
         let (label, _) = self.parts(index)?;
         let until = deadline.min(now.mono + label.spec.max_wait);
         let (reason, at) = label.free_at(Door::Open, now.mono);
+        let mut counted = None;
         let observed = match day {
             Err(Held::Refused(refused)) => Some(Observed::Refused(refused.reason)),
             _ if at > until => Some(Observed::Refused(reason)),
             _ if at > now.mono => {
                 // As if it left when it may: those who come after it find it there.
                 label.windows.iter_mut().for_each(|guard| guard.count(at, now.mono));
+                counted = Some(at);
                 Some(Observed::Waits)
             }
             // The meter may disagree by a hair; then it has not been counted, and nobody waits.
             _ if label.take(Door::Open, now.mono) => None,
             _ => Some(Observed::Waits),
         };
-        Some(self.taken(index, share, observed, now))
+        Some(Taken { counted, ..self.taken(index, share, observed, now) })
     }
 
     /// Takes one of the day.
@@ -193,8 +209,17 @@ impl State {
         now: Now,
     ) -> Taken {
         let client = share.client.clone();
-        let mut taken =
-            Taken { client, day: None, left: None, answered: false, settled: false, observed };
+        let pool = self.labels.get(index.0).and_then(|label| label.pool);
+        let mut taken = Taken {
+            client,
+            pool,
+            day: None,
+            left: None,
+            answered: false,
+            settled: false,
+            observed,
+            counted: None,
+        };
         let upstream = self.upstream.clone();
         if let Some((_, Some(pool))) = self.parts(index) {
             taken.day = Some(pool.take(&taken.client, now.wall));
@@ -230,8 +255,7 @@ impl State {
         {
             label.answered(left, now);
         }
-        self.settle(index, taken);
-        self.wake_all_of_pool(index);
+        self.wake(index, taken.pool);
     }
 
     /// A request that has left comes to its end, with an answer or without.
@@ -242,22 +266,25 @@ impl State {
             label.windows.iter_mut().for_each(|guard| guard.lost(left, now));
         }
         self.settle(index, taken);
-        self.wake_all_of_pool(index);
     }
 
-    fn settle(&mut self, index: LabelIndex, taken: &mut Taken) {
+    /// What became of a request is known, or never will be. Those who wait for that are woken.
+    pub(super) fn settle(&mut self, index: LabelIndex, taken: &mut Taken) {
         let Some(day) = taken.day.filter(|_| !taken.settled) else { return };
-        if let Some((_, Some(pool))) = self.parts(index) {
+        if let Some((_, Some(pool))) = self.parts_of(index, taken) {
             pool.settle(day);
             taken.settled = true;
         }
+        self.wake(index, taken.pool);
     }
 
     /// Gives a token back in every window.
     pub(super) fn give_back(&mut self, index: LabelIndex, taken: &Taken) {
-        let Some((label, pool)) = self.parts(index) else { return };
-        if taken.observed.is_none() {
-            label.give_back(taken.left);
+        let Some((label, pool)) = self.parts_of(index, taken) else { return };
+        match taken.counted {
+            Some(at) => label.windows.iter_mut().for_each(|guard| guard.uncount(at)),
+            None if taken.observed.is_none() => label.give_back(taken.left),
+            None => {}
         }
         if let (Some(pool), Some(day)) = (pool, taken.day) {
             pool.give_back(day, &taken.client);
@@ -265,17 +292,21 @@ impl State {
                 self.due.notify_one();
             }
         }
-        self.wake_all_of_pool(index);
+        self.wake(index, taken.pool);
     }
 
-    /// Something may have become free for those who wait here, or for the same pool.
+    /// Something may have become free for those who wait here, or for the label's pool.
     pub(super) fn wake_all_of_pool(&self, index: LabelIndex) {
-        let Some(own) = self.labels.get(index.0) else { return };
-        let concerned = |label: &&Label| {
-            !label.queue.is_empty()
-                && (label.spec.id == own.spec.id || (own.pool.is_some() && own.pool == label.pool))
-        };
-        self.labels.iter().filter(concerned).for_each(|label| label.changed.notify_one());
+        self.wake(index, self.labels.get(index.0).and_then(|label| label.pool));
+    }
+
+    /// Something may have become free for those who wait here, or for that pool.
+    pub(super) fn wake(&self, index: LabelIndex, pool: Option<usize>) {
+        let labels = self.labels.iter().enumerate();
+        let concerned = labels.filter(|(at, label)| {
+            !label.queue.is_empty() && (*at == index.0 || (pool.is_some() && pool == label.pool))
+        });
+        concerned.for_each(|(_, label)| label.changed.notify_one());
     }
 
     /// Refuses everybody who waits, and everybody who would.
@@ -293,6 +324,10 @@ impl State {
 }
 
 impl Taken {
+    pub(super) fn pool(&self) -> Option<usize> {
+        self.pool
+    }
+
     pub(super) fn day(&self) -> Option<DayToken> {
         self.day
     }

@@ -389,3 +389,35 @@ async fn who_would_have_waited_stands_in_the_way_of_those_after_it() {
     }
     assert_eq!(would, ["go", "wait", "wait", "rate-second", "rate-second"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_would_have_waited_and_was_never_sent_stands_in_nobodys_way() {
+    let mut spec = heavy(1);
+    spec.mode = Mode::Observe;
+    let (limiter, clock, label) = limiter(spec, 100);
+    let late = clock.now() + 600 * SECOND;
+    let mut permits = Vec::new();
+    for _ in 0..4 {
+        permits.push(limiter.acquire(label, &share("a"), late).await.unwrap());
+    }
+    drop(permits);
+    let permit = limiter.acquire(label, &share("a"), late).await.unwrap();
+    assert_eq!(permit.observed(), None, "nothing has left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_since_another_hung_up_does_not_wait_for_its_turn() {
+    let (limiter, clock, label) = limiter(heavy(10), 1000);
+    let late = clock.now() + 60 * SECOND;
+    for _ in 0..10 {
+        spend(&limiter, label, late).await.unwrap();
+    }
+    let [first, second, third] =
+        ["a", "b", "c"].map(|client| waits(&limiter, label, &share(client), late));
+    settle().await;
+    first.await.unwrap().unwrap();
+    let at = clock.now();
+    second.abort();
+    third.await.unwrap().unwrap();
+    assert!(clock.now() - at < 3 * MS, "{:?}", clock.now() - at);
+}

@@ -144,3 +144,99 @@ async fn a_clients_daily_share_ends_before_the_pool_does() {
     let day = limiter.status(label).unwrap().day.unwrap();
     assert_eq!(day.by_client, [(ClientId::new("batch"), 10), (ClientId::new("console"), 1)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_who_has_aged_and_waits_for_an_answer_holds_up_nobody_of_a_higher_class() {
+    let mut pool = daily(200);
+    pool.reserve.high = Percent::from_tenths(500).unwrap();
+    let (clock, mut spec) = (clock(), heavy(1));
+    spec.max_wait = 20 * SECOND;
+    let limiter = Limiter::new(UpstreamId::new("zoom"), &[spec.clone()], &[pool], clock.clone());
+    let label = limiter.label(&spec.id).unwrap();
+    let late = clock.now() + 60 * SECOND;
+    let high = Share { priority: Priority::High, ..share("high") };
+    let mut permit = limiter.acquire(label, &high, late).await.unwrap();
+    permit.spend().now();
+    permit.answered();
+    let mut word = Word { remaining: Some(109), ..Word::default() };
+    permit.heard(&mut word, None);
+    let low = Share { priority: Priority::Low, ..share("low") };
+    let low = waits(&limiter, label, &low, late);
+    settle().await;
+    // None of these is answered: when the low one has aged, the upstream may have counted them.
+    let highs: Vec<_> = (0..14)
+        .map(|_| {
+            let (limiter, clock, share) = (limiter.clone(), clock.clone(), high.clone());
+            tokio::spawn(async move {
+                let mut permit = limiter.acquire(label, &share, late).await.unwrap();
+                permit.spend().now();
+                // Its head is here, and what it says is not heard yet.
+                permit.answered();
+                (clock.now(), permit)
+            })
+        })
+        .collect();
+    let (mut left, mut permits) = (Vec::new(), Vec::new());
+    for high in highs {
+        let (at, permit) = high.await.unwrap();
+        left.push(at);
+        permits.push(permit);
+    }
+    left.sort_unstable();
+    let longest = left.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    assert!(longest < SECOND + 20 * MS, "{longest:?}");
+    low.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_is_not_full_for_those_who_go_first() {
+    let mut spec = heavy(1);
+    (spec.max_wait, spec.max_queue) = (60 * SECOND, 10);
+    let (limiter, clock, label) = limiter(spec, 100);
+    let late = clock.now() + 600 * SECOND;
+    spend(&limiter, label, late).await.unwrap();
+    let low = Share { priority: Priority::Low, ..share("low") };
+    let waiting: Vec<_> = (0..10).map(|_| waits(&limiter, label, &low, late)).collect();
+    settle().await;
+    let high = Share { priority: Priority::High, ..share("high") };
+    let start = clock.now();
+    spend_as(&limiter, label, &high, late).await.expect("a place for the highest class");
+    assert!(clock.now() - start < 2 * SECOND);
+    let mut refused = Vec::new();
+    for waiter in waiting {
+        refused.extend(waiter.await.unwrap().err());
+    }
+    assert_eq!(refused.len(), 1, "whoever would have been served last");
+    assert_eq!(refused[0].reason, Reason::QueueFull);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_greedy_client_does_not_fill_the_queue_for_all() {
+    let mut spec = heavy(10);
+    (spec.max_wait, spec.max_queue) = (60 * SECOND, 20);
+    let (limiter, clock, label) = limiter(spec, 100_000);
+    let end = clock.now() + 30 * SECOND;
+    let mut askers = Vec::new();
+    for (client, at_a_time) in [("greedy", 200), ("modest", 4)] {
+        for _ in 0..at_a_time {
+            let (limiter, clock) = (limiter.clone(), clock.clone());
+            askers.push(tokio::spawn(async move {
+                let mut served = 0_u32;
+                while clock.now() < end {
+                    match spend_as(&limiter, label, &share(client), end).await {
+                        Ok(()) => served += 1,
+                        Err(_) => tokio::time::sleep(50 * MS).await,
+                    }
+                }
+                (ClientId::new(client), served)
+            }));
+        }
+    }
+    let mut sums = BTreeMap::new();
+    for asker in askers {
+        let (client, served) = asker.await.unwrap();
+        *sums.entry(client).or_default() += served;
+    }
+    let modest = part(&sums, "modest");
+    assert!((0.45..=0.52).contains(&modest), "{modest}: {sums:?}");
+}

@@ -176,3 +176,84 @@ async fn what_is_heard_under_one_label_counts_for_all_of_the_pool() {
     told(&limiter, label("other"), clock.now(), word, Some(Throttle::Rate)).await.unwrap();
     spend(&limiter, label("heavy"), clock.now()).await.expect("its own second is its own");
 }
+
+/// All but one of the day are spent, of which the upstream has counted one of ours twice.
+async fn nearly_over() -> (Limiter, Clock, LabelIndex, Permit, Permit) {
+    let (limiter, clock, label) = limiter(heavy(10), 10);
+    let (now, console) = (clock.now(), share("console"));
+    let mut first = limiter.acquire(label, &console, now).await.unwrap();
+    let mut second = limiter.acquire(label, &console, now).await.unwrap();
+    first.spend().now();
+    second.spend().now();
+    (limiter, clock, label, first, second)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_answers_word_is_judged_by_it_and_not_before() {
+    let (limiter, clock, label, first, second) = nearly_over().await;
+    first.answered();
+    // Others have spent seven, and both of ours are counted.
+    first.heard(&mut remaining(1), None);
+    drop(first);
+    assert_eq!(left(&limiter, label).1, 0);
+    let waiter = waits(&limiter, label, &share("a"), clock.now() + 5 * SECOND);
+    settle().await;
+    second.answered();
+    settle().await;
+    second.heard(&mut remaining(1), None);
+    waiter.await.unwrap().expect("there was one left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_answer_that_never_comes_is_told_at_once() {
+    let (limiter, clock, label, first, second) = nearly_over().await;
+    first.answered();
+    first.heard(&mut remaining(1), None);
+    let waiter = waits(&limiter, label, &share("a"), clock.now() + 5 * SECOND);
+    settle().await;
+    let start = clock.now();
+    drop((first, second));
+    let refused = waiter.await.unwrap().unwrap_err();
+    assert_eq!((refused.reason, clock.now() - start), (Reason::Day, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_without_windows_is_probed_by_one_request_too() {
+    let mut spec = heavy(10);
+    (spec.windows, spec.max_wait) = (Vec::new(), Duration::ZERO);
+    let (limiter, clock, label) = limiter(spec, 100);
+    let now = clock.now();
+    told(&limiter, label, now, Word::default(), Some(Throttle::Rate)).await.unwrap();
+    clock.advance(SECOND + 2 * MS);
+    let mut probe = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    probe.spend().now();
+    let refused = spend(&limiter, label, clock.now()).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::Rate, "one request finds out");
+    clock.advance(SECOND);
+    drop(probe);
+    told(&limiter, label, clock.now(), Word::default(), None).await.expect("a second later");
+    spend(&limiter, label, clock.now()).await.expect("open for all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_of_the_day_that_is_never_sent_is_given_back() {
+    let (limiter, clock, label) = limiter(heavy(10), 100);
+    let until = retry_at(clock.wall() + 10 * SECOND);
+    told(&limiter, label, clock.now(), until, Some(Throttle::Day)).await.unwrap();
+    clock.advance(10 * SECOND);
+    drop(limiter.acquire(label, &share("a"), clock.now()).await.unwrap());
+    let mut probe = limiter.acquire(label, &share("a"), clock.now()).await.unwrap();
+    probe.spend().now();
+    assert!(spend(&limiter, label, clock.now()).await.is_err(), "one at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_of_a_day_that_is_none_of_ours_closes_the_label() {
+    let spec = LabelSpec { pool: None, max_wait: Duration::ZERO, ..heavy(10) };
+    let (limiter, clock, label) = limiter(spec, 100);
+    let word = retry_at(clock.wall() + 3600 * SECOND);
+    let heard = told(&limiter, label, clock.now(), word, Some(Throttle::Day)).await.unwrap();
+    assert_eq!(heard.wait, Some(60 * SECOND));
+    let refused = spend(&limiter, label, clock.now()).await.unwrap_err();
+    assert_eq!((refused.reason, refused.retry_after), (Reason::UpstreamClosed, 60 * SECOND));
+}

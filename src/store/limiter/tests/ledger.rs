@@ -143,3 +143,29 @@ async fn midnight_is_written_down_before_the_new_day_is_spent() {
     let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(record["ends"], 86_400_u64 * 20_002);
 }
+
+#[tokio::test]
+async fn a_pool_that_cannot_be_written_holds_up_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let budgets = Budgets::kept(directory.path(), clock.clone()).unwrap();
+    let zoom = UpstreamId::new("zoom");
+    let own = PoolSpec { id: PoolId::new("own"), ..daily(20_000) };
+    let other = LabelSpec { id: LabelId::new("other"), pool: Some(own.id.clone()), ..heavy(1000) };
+    let (labels, pools) = ([heavy(1000), other], [daily(20_000), own]);
+    budgets.prepare([needs(&zoom, &labels, &pools)]).unwrap();
+    let limiter = budgets.adopt(needs(&zoom, &labels, &pools));
+    let label = |name| limiter.label(&LabelId::new(name)).unwrap();
+    fs::create_dir(directory.path().join("zoom.daily.new")).unwrap();
+    for name in ["heavy", "other", "heavy"] {
+        for _ in 0..50 {
+            let late = clock.now() + 2 * SECOND;
+            spend(&limiter, label(name), late).await.expect("spending goes on");
+        }
+    }
+    let keeping = |name| limiter.status(label(name)).unwrap().day.unwrap().keeping.as_str();
+    assert_eq!((keeping("heavy"), keeping("other")), ("failing", "kept"));
+    let text = fs::read(directory.path().join("zoom.own.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert!(record["claimed"].as_u64() >= Some(50), "{record}");
+}

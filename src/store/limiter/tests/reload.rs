@@ -103,7 +103,73 @@ async fn a_window_that_is_added_leaves_the_others_alone() {
     both.windows.push(WindowSpec { limit: figure(12), per: 60 * SECOND });
     adopt(&budgets, &zoom, &both, &daily(100));
     let windows: Vec<_> = limiter.budget(label).windows.iter().map(|w| w.remaining).collect();
-    assert_eq!(windows, [6, 12]);
+    assert_eq!(windows, [6, 8], "what the other knows to have left has left");
     adopt(&budgets, &zoom, &spec, &daily(100));
     assert_eq!(left(&limiter, label), (6, 96));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_goes_back_although_the_day_ends_at_another_time_now() {
+    let (budgets, zoom, clock) = budgets();
+    let spec = heavy(10);
+    let limiter = adopt(&budgets, &zoom, &spec, &daily(100));
+    let label = limiter.label(&spec.id).unwrap();
+    let permit = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    let sooner = PoolSpec { resets_at: 18 * 3600 * SECOND, ..daily(100) };
+    adopt(&budgets, &zoom, &spec, &sooner);
+    drop(permit);
+    assert_eq!(left(&limiter, label), (10, 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_goes_back_to_the_pool_it_came_from() {
+    let (budgets, zoom, clock) = budgets();
+    let spec = heavy(10);
+    let limiter = adopt(&budgets, &zoom, &spec, &daily(100));
+    let label = limiter.label(&spec.id).unwrap();
+    let mut sent = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    let unsent = limiter.acquire(label, &share("console"), clock.now()).await.unwrap();
+    // The label spends from another pool from now on.
+    let own = PoolSpec { id: PoolId::new("own"), ..daily(100) };
+    let moved = LabelSpec { pool: Some(own.id.clone()), ..spec.clone() };
+    adopt(&budgets, &zoom, &moved, &own);
+    for _ in 0..3 {
+        spend(&limiter, label, clock.now()).await.unwrap();
+    }
+    drop(unsent);
+    sent.spend().now();
+    sent.answered();
+    let mut word = Word { remaining: Some(50), ..Word::default() };
+    assert_eq!(sent.day().unwrap().per_day, 100);
+    sent.heard(&mut word, None);
+    drop(sent);
+    assert_eq!(left(&limiter, label).1, 97, "three are spent of the new pool, and no word on it");
+    adopt(&budgets, &zoom, &spec, &daily(100));
+    let day = limiter.status(label).unwrap().day.unwrap();
+    assert_eq!((day.spent, day.others), (1, 49), "one is spent of the old pool");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_that_is_added_knows_of_those_under_way() {
+    let (budgets, zoom, clock) = budgets();
+    let mut spec = heavy(10);
+    spec.max_wait = Duration::ZERO;
+    let limiter = adopt(&budgets, &zoom, &spec, &daily(100));
+    let label = limiter.label(&spec.id).unwrap();
+    let (now, console) = (clock.now(), share("console"));
+    let mut before = limiter.acquire(label, &console, now).await.unwrap();
+    let mut both = spec.clone();
+    both.windows.push(WindowSpec { limit: figure(10), per: 60 * SECOND });
+    adopt(&budgets, &zoom, &both, &daily(100));
+    let mut permits = Vec::new();
+    for _ in 0..9 {
+        permits.push(limiter.acquire(label, &console, now).await.unwrap());
+    }
+    before.spend().now();
+    clock.advance(2 * SECOND);
+    let late = limiter.acquire(label, &console, clock.now()).await;
+    for permit in &mut permits {
+        permit.spend().now();
+    }
+    assert!(late.is_err(), "an eleventh in one minute");
 }
