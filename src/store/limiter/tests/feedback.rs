@@ -85,6 +85,24 @@ async fn who_waits_and_cannot_be_served_in_time_any_more_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_little_time_is_told_although_somebody_with_more_goes_before() {
+    let (limiter, clock, label) = limiter(heavy(1), 100);
+    let start = clock.now();
+    let mut permit = limiter.acquire(label, &share("console"), start).await.unwrap();
+    permit.spend().now();
+    let patient = waits(&limiter, label, &share("a"), start + 60 * SECOND);
+    settle().await;
+    let hurried = waits(&limiter, label, &share("a"), start + 3 * SECOND);
+    settle().await;
+    permit.answered();
+    permit.heard(&mut retry_at(clock.wall() + 4 * SECOND), Some(Throttle::Rate));
+    let refused = hurried.await.unwrap().unwrap_err();
+    assert_eq!(refused, Refused { reason: Reason::UpstreamClosed, retry_after: SECOND });
+    assert_eq!(clock.now(), start);
+    patient.await.unwrap().expect("when it opens");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_longest_instant_counts_and_none_is_longer_than_a_minute() {
     let mut spec = heavy(10);
     spec.max_wait = Duration::ZERO;
