@@ -53,13 +53,6 @@ pub enum LedgerError {
     },
 }
 
-impl LedgerError {
-    /// A record could not be written.
-    pub(super) fn unwritable(ledger: &Ledger, source: io::Error) -> Self {
-        Self::Directory { path: ledger.directory.clone(), source }
-    }
-}
-
 /// A directory that this process alone writes to.
 #[derive(Debug)]
 pub struct Ledger {

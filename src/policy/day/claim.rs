@@ -58,6 +58,9 @@ pub(super) enum Claim {
         writing: Option<u32>,
         /// Something besides the spend has changed that is worth writing down.
         news: bool,
+        /// Somebody wants to spend what is not claimed. Without that nothing is claimed that was
+        /// not spent: a process that starts again and again would claim the day away.
+        wanted: bool,
     },
     /// The disk refuses: spending goes on, and a crash may forget some of it.
     Failing { writing: bool },
@@ -65,30 +68,31 @@ pub(super) enum Claim {
 
 impl Claim {
     pub(super) fn of(claimed: u32) -> Self {
-        Self::Kept { claimed, writing: None, news: false }
+        Self::Kept { claimed, writing: None, news: false, wanted: false }
     }
 
     /// Whether one more may be spent. While a write is under way either figure may stand on the
     /// disk.
-    pub(super) fn allows(self, spent: u32) -> bool {
-        match self {
-            Self::Kept { claimed, writing, .. } => spent < claimed.min(writing.unwrap_or(claimed)),
-            Self::Off | Self::Failing { .. } => true,
-        }
+    pub(super) fn allows(&mut self, spent: u32) -> bool {
+        let Self::Kept { claimed, writing, wanted, .. } = self else { return true };
+        let allows = spent < (*claimed).min(writing.unwrap_or(*claimed));
+        *wanted |= !allows;
+        allows
     }
 
-    /// Half a block ahead, so that nobody waits for the disk; and back again where what was
-    /// claimed has been given back.
+    /// Half a block ahead, so that nobody waits for the disk but the first; and back again where
+    /// what was claimed has been given back.
     pub(super) fn is_due(self, spent: u32, block: u32, target: u32) -> bool {
-        let Self::Kept { claimed, writing: None, news } = self else { return false };
+        let Self::Kept { claimed, writing: None, news, wanted } = self else { return false };
         let unspent = claimed.saturating_sub(spent);
-        news || unspent > block || (unspent <= block / 2 && claimed < target)
+        let short = (wanted && unspent == 0) || (1..=block / 2).contains(&unspent);
+        news || unspent > block || (short && claimed < target)
     }
 
     pub(super) fn begin_write(&mut self, target: u32) -> Option<()> {
         match self {
-            Self::Kept { writing: writing @ None, news, .. } => {
-                (*writing, *news) = (Some(target), false);
+            Self::Kept { writing: writing @ None, news, wanted, .. } => {
+                (*writing, *news, *wanted) = (Some(target), false, false);
             }
             Self::Failing { writing: writing @ false } => *writing = true,
             _ => return None,
@@ -97,8 +101,11 @@ impl Claim {
     }
 
     pub(super) fn written(&mut self, claimed: u32) {
-        let news = matches!(self, Self::Kept { news: true, .. });
-        *self = Self::Kept { claimed, writing: None, news };
+        let (news, wanted) = match self {
+            Self::Kept { news, wanted, .. } => (*news, *wanted),
+            Self::Off | Self::Failing { .. } => (false, false),
+        };
+        *self = Self::Kept { claimed, writing: None, news, wanted };
     }
 
     pub(super) fn failed(&mut self) {

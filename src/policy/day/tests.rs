@@ -311,6 +311,8 @@ fn durable(per_day: u32) -> DayLedger {
 
 /// Brings what is due to the disk; what stands there then.
 fn write(day: &mut DayLedger) -> Option<Record> {
+    // Somebody asks.
+    let _denied = day.admits(&anyone(), 0, at(NOON));
     let record = day.is_due().then(|| day.to_write())??;
     day.written(&record);
     Some(record)
@@ -340,7 +342,9 @@ fn nothing_is_spent_that_is_not_written_down() {
     take(&mut day, &anyone(), at(NOON)).unwrap();
     // At midnight the record is about yesterday.
     assert_eq!(take(&mut day, &anyone(), at(MIDNIGHT)), Err(Denied::Soon));
-    assert_eq!(write(&mut day).unwrap().ends, MIDNIGHT + 86_400);
+    let record = day.is_due().then(|| day.to_write().unwrap()).unwrap();
+    assert_eq!(record.ends, MIDNIGHT + 86_400);
+    day.written(&record);
     take(&mut day, &anyone(), at(MIDNIGHT)).unwrap();
 }
 
@@ -550,4 +554,20 @@ fn a_clock_that_jumps_over_midnight_and_back_finds_the_day_as_it_was() {
     }
     assert_eq!(take(&mut day, &anyone(), at(NOON + 10)), Err(Denied::Spent(at(MIDNIGHT))));
     take(&mut day, &anyone(), at(MIDNIGHT)).expect("the real midnight");
+}
+
+#[test]
+fn who_starts_again_and_again_claims_nothing_away() {
+    let mut day = durable(30_000);
+    write(&mut day).unwrap();
+    take(&mut day, &anyone(), at(NOON)).unwrap();
+    let mut record = day.to_write().unwrap();
+    for _ in 0..100 {
+        let mut day = DayLedger::kept(&pool(30_000), Some(&record), at(NOON));
+        assert!(!day.is_due(), "nobody has asked");
+        // And if something else is worth a write, it claims no more than the half of a block.
+        day.close(Some(at(NOON + 60)), at(NOON));
+        record = day.last_record();
+    }
+    assert_eq!(record.claimed, 17, "what the one crash has cost");
 }

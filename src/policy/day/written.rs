@@ -19,7 +19,6 @@ impl DayLedger {
         };
         ledger.spent = record.claimed.max(record.spent);
         ledger.settled = ledger.spent;
-        ledger.claim = Claim::of(ledger.spent);
         // Any client may have spent the block that was not told apart any more.
         let unknown = ledger.spent - record.spent;
         let clients = record.clients.iter();
@@ -31,6 +30,7 @@ impl DayLedger {
         if let Some(until) = record.closed_until.map(instant).filter(|until| *until > wall) {
             ledger.close(Some(until), wall);
         }
+        ledger.claim = Claim::of(ledger.spent);
         ledger
     }
 

@@ -125,13 +125,7 @@ fn prepare(
             continue;
         }
         let record = ledger.read(upstream, &spec.id)?;
-        let mut pool = DayLedger::kept(spec, record.as_ref(), now.wall);
-        let failed = |source| LedgerError::unwritable(ledger, source);
-        // The first block is claimed before the first request, so that nobody waits for it.
-        if let Some(record) = pool.to_write() {
-            ledger.write(upstream, &spec.id, &record).map_err(failed)?;
-            pool.written(&record);
-        }
+        let pool = DayLedger::kept(spec, record.as_ref(), now.wall);
         tracing::info!(%upstream, pool = %spec.id, spent = pool.spent(), "the day so far");
         shared.state.lock().pools.push(pool);
     }
