@@ -66,7 +66,7 @@ enum Allowed {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A machine that was asleep for longer was not late.
+/// A machine that was late by more was asleep, and is awake now.
 const MOST_LAG: Duration = Duration::from_millis(200);
 
 /// How fast those leave who have to wait while several clients do: one after the other, a quarter
