@@ -12,6 +12,7 @@ mod exact;
 mod fair;
 mod feedback;
 mod ledger;
+mod observe;
 mod reload;
 
 const SECOND: Duration = Duration::from_secs(1);
