@@ -67,6 +67,14 @@ struct Probe {
     at: SystemTime,
     /// Tokens taken until it was said: the answers to those tell nothing.
     after: u64,
+    /// Who is finding out.
+    out: Option<u64>,
+}
+
+impl Probe {
+    fn new(at: SystemTime, after: u64) -> Self {
+        Self { at, after, out: None }
+    }
 }
 
 /// Why a day's pool has nothing for a request, and when it will.
@@ -162,16 +170,19 @@ impl DayLedger {
         }
         if self.closed_until.is_some_and(|until| wall >= until) {
             self.closed_until = None;
-            self.probe = Some(Probe { at: wall, after: self.taken });
+            self.probe = Some(Probe::new(wall, self.taken));
         }
     }
 
     /// Whether a request may spend one, if `ahead` others spend theirs first. Rolls.
     pub fn admits(&mut self, share: &Share, ahead: usize, wall: SystemTime) -> Result<(), Denied> {
         self.roll(wall);
-        let until = self.closed_until.or(self.probe.map(|probe| probe.at));
-        if let Some(until) = until.filter(|until| wall < *until) {
+        if let Some(until) = self.closed_until {
             return Err(Denied::Spent(until));
+        }
+        if let Some(probe) = self.probe.filter(|probe| wall < probe.at) {
+            // Somebody is finding out: in a moment it is known.
+            return Err(if probe.out.is_some() { Denied::Soon } else { Denied::Spent(probe.at) });
         }
         if share.daily.is_some_and(|daily| {
             let spent = self.by_client.get(&share.client).copied().unwrap_or(self.unnamed);
@@ -203,7 +214,7 @@ impl DayLedger {
     /// Lets one request find out whether nothing is left, and says when.
     fn look_into(&mut self, wall: SystemTime) -> SystemTime {
         let at = wall + PROBE_EVERY;
-        self.probe = Some(Probe { at, after: self.taken });
+        self.probe = Some(Probe::new(at, self.taken));
         self.heard.emptied(self.taken);
         at
     }
@@ -254,7 +265,7 @@ impl DayLedger {
             self.by_client.insert(client.clone(), self.unnamed.saturating_add(1));
         }
         if let Some(probe) = &mut self.probe {
-            probe.at = wall + PROBE_EVERY;
+            (probe.at, probe.out) = (wall + PROBE_EVERY, Some(self.taken));
         }
         DayToken { day: self.day, nth: self.taken }
     }
@@ -268,10 +279,8 @@ impl DayLedger {
             }
         }
         // Where it was to find out whether the day is open, the next one may at once.
-        if let Some(probe) = self.probe.as_mut().filter(|probe| token.nth > probe.after)
-            && token.nth == self.taken
-        {
-            probe.at = SystemTime::UNIX_EPOCH;
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.out == Some(token.nth)) {
+            (probe.at, probe.out) = (SystemTime::UNIX_EPOCH, None);
         }
     }
 
@@ -279,6 +288,9 @@ impl DayLedger {
     pub fn settle(&mut self, token: DayToken) {
         if token.day == self.day {
             self.settled = self.settled.saturating_add(1).min(self.spent);
+        }
+        if let Some(probe) = self.probe.as_mut().filter(|probe| probe.out == Some(token.nth)) {
+            probe.out = None;
         }
     }
 
@@ -313,7 +325,7 @@ impl DayLedger {
         };
         let heeded = self.heard.heard(label, said);
         if remaining == 0 && heeded != Heeded::Distrusted && self.probe.is_none() {
-            self.probe = Some(Probe { at: wall + PROBE_EVERY, after: self.taken });
+            self.probe = Some(Probe::new(wall + PROBE_EVERY, self.taken));
         }
         heeded
     }

@@ -275,3 +275,23 @@ async fn a_429_of_a_day_that_is_none_of_ours_closes_the_label() {
     let refused = spend(&limiter, label, clock.now()).await.unwrap_err();
     assert_eq!((refused.reason, refused.retry_after), (Reason::UpstreamClosed, 60 * SECOND));
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_midnight_all_wait_for_the_one_that_finds_out() {
+    let (limiter, clock, label) = limiter(heavy(10), 100);
+    told(&limiter, label, clock.now(), Word::default(), Some(Throttle::Day)).await.unwrap();
+    clock.advance(43_200 * SECOND);
+    let late = clock.now() + 60 * SECOND;
+    let mut probe = limiter.acquire(label, &share("console"), late).await.unwrap();
+    probe.spend().now();
+    let waiting: Vec<_> = (0..5).map(|_| waits(&limiter, label, &share("a"), late)).collect();
+    settle().await;
+    assert_eq!(limiter.budget(label).queued, 5);
+    probe.answered();
+    assert!(probe.heard(&mut Word::default(), None).reopened);
+    let start = clock.now();
+    for waiter in waiting {
+        waiter.await.unwrap().unwrap();
+    }
+    assert!(clock.now() - start < 10 * MS);
+}
