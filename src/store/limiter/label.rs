@@ -70,8 +70,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const MOST_LAG: Duration = Duration::from_millis(200);
 
 /// How fast those leave who have to wait while several clients do: one after the other, a quarter
-/// faster than the figure, so that a delay is caught up with. Only by the second: in a minute's window it would keep people
-/// waiting for nothing.
+/// faster than the figure, so that a delay is caught up with. Only by the second: in a minute's
+/// window it would keep people waiting for nothing.
 fn spread(spec: &LabelSpec) -> Option<Duration> {
     let second = spec.windows.iter().find(|window| window.per == SECOND)?;
     Some(second.per * 4 / 5 / second.limit.get())
