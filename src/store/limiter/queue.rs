@@ -58,7 +58,7 @@ impl Shared {
             Err(Held::Until(..)) | Ok(()) => {}
         }
         let Some((label, _)) = state.parts(index) else { return Asked::Refused(unknown()) };
-        let until = deadline.min(now.mono + label.spec.max_wait.max(patience));
+        let until = deadline.min(now.mono + label.spec.max_wait);
         let (reason, at) = label.joins_at(share, now.mono);
         if at > until {
             return Asked::Refused(Refused { reason, retry_after: at - until });
@@ -75,7 +75,7 @@ impl Shared {
         let waiter = Waiter { share: share.clone(), until, grant };
         let ticket = label.queue.push(share, waiter, now.mono);
         label.changed.notify_one();
-        Asked::Queued(ticket, granted, until)
+        Asked::Queued(ticket, granted, until.max(deadline.min(now.mono + patience)))
     }
 
     /// What to tell a request whose own time ran out in the queue.

@@ -169,3 +169,27 @@ async fn a_pool_that_cannot_be_written_holds_up_no_other() {
     let record: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert!(record["claimed"].as_u64() >= Some(50), "{record}");
 }
+
+#[tokio::test]
+async fn who_waits_for_nothing_waits_for_the_disk_and_not_for_the_rate() {
+    let directory = tempfile::tempdir().unwrap();
+    let (clock, zoom) = (clock(), UpstreamId::new("zoom"));
+    let budgets = Budgets::kept(directory.path(), clock.clone()).unwrap();
+    let spec = LabelSpec { max_wait: Duration::ZERO, ..heavy(3) };
+    let (labels, pools) = ([spec.clone()], [daily(2000)]);
+    let needs = needs(&zoom, &labels, &pools);
+    budgets.prepare([needs]).unwrap();
+    let limiter = budgets.adopt(needs);
+    let label = limiter.label(&spec.id).unwrap();
+    // Five at once, before anything is written down.
+    let five = (0..5).map(|_| waits(&limiter, label, &share("a"), clock.now() + SECOND));
+    let five: Vec<_> = five.collect();
+    let mut served = 0;
+    for waiter in five {
+        match waiter.await.unwrap() {
+            Ok(()) => served += 1,
+            Err(refused) => assert_eq!(refused.reason, Reason::Rate),
+        }
+    }
+    assert_eq!(served, 3);
+}
