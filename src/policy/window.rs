@@ -90,6 +90,11 @@ impl WindowGuard {
         Self { spec, usual: Usual::default(), ..other.clone() }
     }
 
+    /// Somebody before us may have sent a whole figure until then.
+    pub fn full_until(&mut self, last: Instant) {
+        self.arrivals = (0..self.spec.limit.get()).map(|_| last).collect();
+    }
+
     /// The window.
     pub fn spec(&self) -> WindowSpec {
         self.spec

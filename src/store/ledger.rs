@@ -5,9 +5,10 @@
 //! would have allowed has not been spent yet.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 
@@ -60,8 +61,36 @@ pub struct Ledger {
     /// One write at a time: two would share the new file.
     turn: Mutex<()>,
     /// Held as long as the ledger lives; the system lets go of it when the process ends, however.
-    _lock: File,
+    lock: File,
+    last_run: LastRun,
 }
+
+/// How the process ended that had the directory before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastRun {
+    /// There was none.
+    None,
+    /// By itself, then.
+    Ended(SystemTime),
+    /// It may have sent something until just now.
+    Crashed,
+}
+
+impl LastRun {
+    fn read(text: &str) -> Self {
+        let ended = text.trim().strip_prefix("ended ").and_then(|ms| ms.parse::<u64>().ok());
+        match ended {
+            Some(ms) if ms < LAST_MS => {
+                Self::Ended(SystemTime::UNIX_EPOCH + Duration::from_millis(ms))
+            }
+            _ if text.is_empty() => Self::None,
+            _ => Self::Crashed,
+        }
+    }
+}
+
+/// The year 5138: instants beyond are nonsense.
+const LAST_MS: u64 = 100_000_000_000_000;
 
 /// A record takes some hundred bytes and up to a hundred a client, of which there may be many.
 const MAX_RECORD: u64 = 64 << 20;
@@ -72,8 +101,9 @@ impl Ledger {
         let failed = |source| LedgerError::Directory { path: directory.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         let lock = directory.join("lock");
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(lock);
-        let mut lock = lock.map_err(failed)?;
+        let mut options = OpenOptions::new();
+        let options = options.create(true).read(true).write(true).truncate(false).mode(0o600);
+        let lock = options.open(lock).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -81,10 +111,23 @@ impl Ledger {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
+        let mut text = Vec::new();
+        (&lock).take(64).read_to_end(&mut text).map_err(failed)?;
+        let last_run = LastRun::read(&String::from_utf8_lossy(&text));
         // A full disk shows here, and not with the first request.
-        lock.set_len(0).and_then(|()| lock.write_all(b"weir\n")).map_err(failed)?;
-        lock.sync_data().map_err(failed)?;
-        Ok(Self { directory: directory.to_owned(), turn: Mutex::default(), _lock: lock })
+        say(&lock, "running\n").map_err(failed)?;
+        Ok(Self { directory: directory.to_owned(), turn: Mutex::default(), lock, last_run })
+    }
+
+    /// How the process ended that had the directory before.
+    pub fn last_run(&self) -> LastRun {
+        self.last_run
+    }
+
+    /// Nothing is sent any more. Blocks.
+    pub fn ended(&self, wall: SystemTime) -> io::Result<()> {
+        let ms = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+        say(&self.lock, &format!("ended {ms}\n"))
     }
 
     fn path(&self, upstream: &UpstreamId, pool: &PoolId) -> PathBuf {
@@ -146,6 +189,14 @@ impl Ledger {
     }
 }
 
+/// Puts a text in the place of a file's.
+fn say(mut file: &File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.seek(SeekFrom::Start(0))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_data()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -204,6 +255,23 @@ mod tests {
         ledger.write(&zoom, &daily, &record(9)).unwrap();
         ledger.write_unless(|| true, &zoom, &daily, &record(8)).unwrap();
         assert_eq!(ledger.read(&zoom, &daily).unwrap(), Some(record(9)), "the last word");
+    }
+
+    #[test]
+    fn how_the_last_run_ended_is_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_764_028_800_123);
+        let first = Ledger::open(directory.path()).unwrap();
+        assert_eq!(first.last_run(), LastRun::None);
+        first.ended(at).unwrap();
+        drop(first);
+        // Not ended: as after kill -9.
+        assert_eq!(Ledger::open(directory.path()).unwrap().last_run(), LastRun::Ended(at));
+        assert_eq!(Ledger::open(directory.path()).unwrap().last_run(), LastRun::Crashed);
+        for rubbish in ["ended", "ended x", "ended 99999999999999999999", "\u{0}", " "] {
+            fs::write(directory.path().join("lock"), rubbish).unwrap();
+            assert_eq!(Ledger::open(directory.path()).unwrap().last_run(), LastRun::Crashed);
+        }
     }
 
     #[test]

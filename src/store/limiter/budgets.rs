@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -12,7 +13,7 @@ use crate::clock::Clock;
 use crate::policy::day::{DayLedger, Record};
 use crate::policy::endpoint::UpstreamId;
 use crate::policy::quota::{LabelSpec, PoolId, PoolSpec};
-use crate::store::ledger::{Ledger, LedgerError};
+use crate::store::ledger::{LastRun, Ledger, LedgerError};
 
 /// All budgets. One that is not configured any more is kept: it may come back, and what it has
 /// spent is spent. So there are as many as upstreams were ever configured.
@@ -20,6 +21,8 @@ use crate::store::ledger::{Ledger, LedgerError};
 pub struct Budgets {
     clock: Clock,
     ledger: Option<Arc<Ledger>>,
+    /// Until when a process before this one may have sent something.
+    sent_before: Option<Instant>,
     limiters: Mutex<BTreeMap<UpstreamId, Limiter>>,
 }
 
@@ -37,13 +40,24 @@ pub struct Needs<'s> {
 impl Budgets {
     /// Untouched, kept in memory only.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, ledger: None, limiters: Mutex::default() }
+        Self { clock, ledger: None, sent_before: None, limiters: Mutex::default() }
     }
 
     /// As they stand in a directory, in which they are kept from now on.
     pub fn kept(directory: &Path, clock: Clock) -> Result<Self, LedgerError> {
-        let ledger = Some(Arc::new(Ledger::open(directory)?));
-        Ok(Self { ledger, ..Self::new(clock) })
+        let ledger = Ledger::open(directory)?;
+        let (now, wall) = (clock.now(), clock.wall());
+        let sent_before = match ledger.last_run() {
+            LastRun::None => None,
+            LastRun::Ended(at) => now.checked_sub(wall.duration_since(at).unwrap_or_default()),
+            LastRun::Crashed => {
+                tracing::warn!(
+                    "the last run did not end by itself: every window is taken for full"
+                );
+                Some(now)
+            }
+        };
+        Ok(Self { ledger: Some(Arc::new(ledger)), sent_before, ..Self::new(clock) })
     }
 
     /// Reads what the pools that are not known yet have spent. Changes nobody's budget, so that a
@@ -65,6 +79,7 @@ impl Budgets {
 
     fn limiter(&self, upstream: &UpstreamId) -> Limiter {
         let limiter = Limiter::empty(upstream.clone(), self.clock.clone(), self.ledger.clone());
+        limiter.shared.state.lock().sent_before = self.sent_before;
         if let Some(ledger) = &limiter.shared.ledger {
             let shared = Arc::clone(&limiter.shared);
             tokio::spawn(keep(shared, Arc::clone(ledger), limiter.stopped.clone()));
@@ -98,6 +113,9 @@ impl Budgets {
                         "cannot write what was spent today to server.state_dir");
                 }
             }
+        }
+        if let Err(error) = ledger.ended(self.clock.wall()) {
+            tracing::error!(%error, "cannot write to server.state_dir that this run has ended");
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) closed: bool,
     /// Wakes the task that writes the days down.
     pub(super) due: Arc<Notify>,
+    /// Until when a process before this one may have sent something, of which nothing is known.
+    pub(super) sent_before: Option<Instant>,
 }
 
 /// A token that has been taken in every window.
@@ -74,7 +76,8 @@ impl State {
     /// Untouched and empty.
     pub(super) fn new(upstream: UpstreamId) -> Self {
         let (labels, pools) = (Vec::new(), Vec::new());
-        Self { upstream, labels, pools, draining: false, closed: false, due: Arc::default() }
+        let (draining, closed, due) = (false, false, Arc::default());
+        Self { upstream, labels, pools, draining, closed, due, sent_before: None }
     }
 
     /// Makes labels and pools what a configuration says. What is known by the same name keeps its
@@ -100,7 +103,11 @@ impl State {
                 label.changed.notify_one();
             } else {
                 new.push(LabelIndex(self.labels.len()));
-                self.labels.push(Label::new(spec, pool, now.mono));
+                let mut label = Label::new(spec, pool, now.mono);
+                if let Some(last) = self.sent_before {
+                    label.windows.iter_mut().for_each(|guard| guard.full_until(last));
+                }
+                self.labels.push(label);
             }
         }
         self.due.notify_one();

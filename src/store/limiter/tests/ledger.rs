@@ -14,7 +14,10 @@ fn needs<'s>(
 }
 
 fn start(directory: &Path, clock: &Clock, pools: &[PoolSpec]) -> (Budgets, Limiter, LabelIndex) {
-    let budgets = Budgets::kept(directory, clock.clone()).unwrap();
+    with(Budgets::kept(directory, clock.clone()).unwrap(), pools)
+}
+
+fn with(budgets: Budgets, pools: &[PoolSpec]) -> (Budgets, Limiter, LabelIndex) {
     let (zoom, mut label) = (UpstreamId::new("zoom"), heavy(1000));
     label.max_wait = 60 * SECOND;
     budgets.prepare([needs(&zoom, &[], pools)]).unwrap();
@@ -59,7 +62,7 @@ async fn a_crash_forgets_nothing_and_a_clean_stop_is_exact() {
     let after = spent(&limiter, label);
     assert!((260..=360).contains(&after), "{after}");
     for _ in 0..5 {
-        spend(&limiter, label, clock.now() + SECOND).await.unwrap();
+        spend(&limiter, label, clock.now() + 60 * SECOND).await.unwrap();
     }
     let exact = spent(&limiter, label);
     tokio::task::spawn_blocking(move || budgets.close()).await.unwrap();
@@ -76,10 +79,7 @@ async fn reopened(
 ) -> (Budgets, Limiter, LabelIndex) {
     for _ in 0..100_000 {
         match Budgets::kept(directory, clock.clone()) {
-            Ok(free) => {
-                drop(free);
-                return start(directory, clock, pools);
-            }
+            Ok(budgets) => return with(budgets, pools),
             Err(_) => tokio::task::spawn_blocking(std::thread::yield_now).await.unwrap(),
         }
     }
@@ -192,4 +192,31 @@ async fn who_waits_for_nothing_waits_for_the_disk_and_not_for_the_rate() {
         }
     }
     assert_eq!(served, 3);
+}
+
+#[tokio::test]
+async fn what_was_sent_just_before_a_restart_is_in_the_same_window() {
+    let directory = tempfile::tempdir().unwrap();
+    let pools = [daily(30_000)];
+    let clock = clock();
+    let remaining = |limiter: &Limiter, label| limiter.budget(label).windows[0].remaining;
+    let (budgets, limiter, label) = start(directory.path(), &clock, &pools);
+    assert_eq!(remaining(&limiter, label), 1000, "nobody was before");
+    tokio::task::spawn_blocking(move || budgets.close()).await.unwrap();
+    drop(limiter);
+    tokio::task::yield_now().await;
+    // A clean stop, and another run a third of a second later: the rest of the window is waited for.
+    clock.advance(SECOND / 3);
+    let (budgets, limiter, label) = reopened(directory.path(), &clock, &pools).await;
+    assert_eq!(remaining(&limiter, label), 0);
+    clock.advance(SECOND);
+    assert_eq!(remaining(&limiter, label), 1000);
+    // A crash: nobody knows when.
+    limiter.shared.state.lock().closed = true;
+    drop((budgets, limiter));
+    clock.advance(100 * SECOND);
+    let (_budgets, limiter, label) = reopened(directory.path(), &clock, &pools).await;
+    assert_eq!(remaining(&limiter, label), 0);
+    clock.advance(SECOND + TICK);
+    assert_eq!(remaining(&limiter, label), 1000);
 }
