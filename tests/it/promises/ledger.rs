@@ -68,7 +68,7 @@ async fn kill_9_under_load_forgets_nothing_that_was_spent() {
         }
     }
     // Restarts are quick, and what the last run sent is in the same second.
-    let heavy = sandbox.counters().label(Label::Heavy).unwrap().clone();
+    let heavy = sandbox.counters().label(Label::Heavy).unwrap();
     assert!(heavy.largest_arrived <= 40, "{heavy:?}");
     assert_eq!(sandbox.counters().with_status(429), 0);
     // A clean stop is exact.
