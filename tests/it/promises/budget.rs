@@ -178,9 +178,10 @@ async fn a_forwarded_request_spends_one_token_whatever_it_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_cannot_be_sent_spends_nothing() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let nobody = listener.local_addr().unwrap();
-    drop(listener);
+    // Held without being listened on, so that nobody else gets it.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = socket.local_addr().unwrap();
     let gateway =
         crate::support::gateway::start(&Setup::default().config(nobody), crate::support::clock())
             .await;
