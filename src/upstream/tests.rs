@@ -124,9 +124,10 @@ async fn an_answer_without_content_is_an_empty_body() {
 
 #[tokio::test]
 async fn nobody_listening_is_a_connect_failure_and_nothing_was_sent() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    drop(listener);
+    // Held without being listened on, so that nobody else gets it.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap();
     let error = exchange(PATIENT, get("http", addr)).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Connect(_)), "{error:?}");
     assert!(error.never_sent() && error.is_retryable() && !error.is_timeout());
