@@ -45,7 +45,11 @@ async fn beyond_the_figure_one_is_refused_at_once_and_told_when_to_come_back() {
         assert!(answer.header("ratelimit").starts_with("\"heavy\";r="), "{answer:?}");
     }
     let told = refused[0].header("ratelimit");
-    assert!(told.starts_with("\"heavy\";r=0;t=1, \"daily\";r=29990;t="), "{told}");
+    let day = told.strip_prefix("\"heavy\";r=0;t=1, \"daily\";r=").expect(told);
+    // Answers that overtake one another make ours look like somebody else's, until all are there.
+    let left: u32 = day.split_once(";t=").expect(told).0.parse().expect(told);
+    assert!((29_980..=29_990).contains(&left), "{told}");
+    assert_eq!(gateway.left_today().await, 29_990);
     // Whoever comes back when told is served.
     gateway.clock.advance(Duration::from_secs(2));
     assert_eq!(burst(&gateway, 11..16).await.iter().filter(|a| a.status == 200).count(), 5);
