@@ -5,6 +5,7 @@
 pub mod cache_key;
 pub mod credential;
 pub mod day;
+pub mod directives;
 pub mod endpoint;
 pub mod fair_queue;
 pub mod feedback;
@@ -20,4 +21,5 @@ pub mod retry;
 pub mod route;
 pub mod share;
 pub mod spelling;
+pub mod vary;
 pub mod window;

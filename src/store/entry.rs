@@ -1,14 +1,17 @@
 //! One stored answer, prepared so that a hit has nothing left to build.
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Instant, SystemTime};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 
 use crate::http::{Body, strip_hop_by_hop};
+use crate::policy::endpoint::SetCookie;
 use crate::policy::freshness::Times;
+use crate::policy::vary::Selector;
 
 /// A stored answer.
 #[derive(Debug)]
@@ -16,23 +19,71 @@ pub struct Entry {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-    etag: HeaderValue,
-    times: Times,
+    etag: Option<HeaderValue>,
+    validators: Validators,
+    received: SystemTime,
+    kept: Kept,
+    hits: AtomicU32,
     size: usize,
+}
+
+/// By what rule an answer is kept.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// When it was made and how long it lasts.
+    pub times: Times,
+    /// The requests it answers; none = all that ask its question.
+    pub selector: Option<Selector>,
+    /// Fields that are not served without asking.
+    pub without: Vec<HeaderName>,
+    /// What becomes of its cookies, if it may be stored with any.
+    pub set_cookie: SetCookie,
+}
+
+/// What the upstream can be asked about an answer instead of asking for it again.
+#[derive(Clone, Debug, Default)]
+pub struct Validators {
+    etag: Option<HeaderValue>,
+    last_modified: Option<HeaderValue>,
+}
+
+impl Validators {
+    fn of(headers: &HeaderMap) -> Self {
+        let field = |name| headers.get(name).cloned();
+        Self { etag: field(header::ETAG), last_modified: field(header::LAST_MODIFIED) }
+    }
+
+    /// Whether there is anything to ask by.
+    pub fn is_empty(&self) -> bool {
+        self.etag.is_none() && self.last_modified.is_none()
+    }
+
+    /// RFC 9111, section 4.3.1: the conditions that go with the question.
+    pub fn ask(&self, question: &mut HeaderMap) {
+        if let Some(etag) = &self.etag {
+            question.insert(header::IF_NONE_MATCH, etag.clone());
+        }
+        if let Some(date) = &self.last_modified {
+            question.insert(header::IF_MODIFIED_SINCE, date.clone());
+        }
+    }
 }
 
 /// Fields of an answer that concern the client which fetched it, or the moment, and are never
 /// replayed to another.
-const NEVER_STORED: [HeaderName; 9] = [
-    header::SET_COOKIE,
+const NEVER_STORED: [HeaderName; 12] = [
     header::RETRY_AFTER,
     header::AGE,
+    header::PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+    header::PROXY_AUTHORIZATION,
     HeaderName::from_static("ratelimit"),
     HeaderName::from_static("ratelimit-policy"),
     HeaderName::from_static("x-ratelimit-category"),
     HeaderName::from_static("x-ratelimit-type"),
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-reset"),
 ];
 
 /// Names the stored fetch in the upstream's own tracking; on a hit it must not look as if the
@@ -46,31 +97,39 @@ const OVERHEAD: usize = 1536;
 
 impl Entry {
     /// Prepares an answer for replay.
-    pub fn new(status: StatusCode, mut headers: HeaderMap, body: &[u8], times: Times) -> Self {
+    pub fn new(
+        status: StatusCode,
+        mut headers: HeaderMap,
+        body: Bytes,
+        received: SystemTime,
+        kept: Kept,
+    ) -> Self {
         strip_hop_by_hop(&mut headers);
-        // What came from the wire shares the connection's read buffer: kept as it is, a hundred
-        // bytes would hold eight thousand.
-        for value in headers.values_mut() {
-            if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
-                *value = own;
-            }
-        }
-        let body = Bytes::copy_from_slice(body);
-        for name in NEVER_STORED {
+        for name in NEVER_STORED.iter().chain(&kept.without) {
             headers.remove(name);
         }
-        headers.remove("x-ratelimit-reset");
+        if kept.set_cookie != SetCookie::Store {
+            headers.remove(header::SET_COOKIE);
+        }
         if let Some(tracking) = headers.remove(TRACKING) {
             headers.insert(STORED_TRACKING, tracking);
         }
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        let etag = headers.get(header::ETAG).cloned().unwrap_or_else(|| strong_etag(&body));
-        if status.is_success() {
-            headers.insert(header::ETAG, etag.clone());
+        let validators = Validators::of(&headers);
+        // RFC 9110, section 6.6.1: who keeps an answer gives it the date it lacks.
+        headers
+            .entry(header::DATE)
+            .or_insert_with(|| HeaderValue::try_from(httpdate::fmt_http_date(received)).unwrap_or_else(|_| HeaderValue::from_static("")));
+        if status != StatusCode::NO_CONTENT {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
+        let etag = status.is_success().then(|| {
+            headers.entry(header::ETAG).or_insert_with(|| strong_etag(&body)).clone()
+        });
         let fields: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 64).sum();
-        let size = OVERHEAD + fields + body.len();
-        Self { status, headers, body, etag, times, size }
+        let selector = kept.selector.as_ref().map_or(0, Selector::size);
+        let size = OVERHEAD + fields + body.len() + selector;
+        let hits = AtomicU32::new(0);
+        Self { status, headers, body, etag, validators, received, kept, hits, size }
     }
 
     /// Bytes it occupies, its key apart.
@@ -83,13 +142,43 @@ impl Entry {
         self.status
     }
 
+    /// Its fields, as they are served.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Its content.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     /// When it was made and how long it lasts.
     pub fn times(&self) -> &Times {
-        &self.times
+        &self.kept.times
+    }
+
+    /// The requests it answers; none = all that ask its question.
+    pub fn selector(&self) -> Option<&Selector> {
+        self.kept.selector.as_ref()
+    }
+
+    /// Whether it answers this request's form of its question.
+    pub fn answers(&self, request: &HeaderMap) -> bool {
+        self.selector().is_none_or(|selector| selector.selects(request))
+    }
+
+    /// By what the upstream can confirm it.
+    pub fn validators(&self) -> &Validators {
+        &self.validators
+    }
+
+    /// Counts one more who asked for it; how often somebody has, this one included.
+    pub fn asked(&self) -> u32 {
+        self.hits.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
     /// The answer to a client, or 304 if the client has it already.
-    pub fn answer(&self, asks: &Asks, now: Instant) -> Response<Body> {
+    pub fn answer(&self, asks: &Asks<'_>, now: Instant) -> Response<Body> {
         let mut answer = Response::new(Body::Empty);
         *answer.headers_mut() = self.headers.clone();
         if asks.fetched
@@ -97,17 +186,21 @@ impl Entry {
         {
             answer.headers_mut().insert(TRACKING, tracking);
         }
-        let age = HeaderValue::from(self.times.age(now).as_secs());
+        let age = HeaderValue::from(self.times().age(now).as_secs());
         answer.headers_mut().insert(header::AGE, age);
         // RFC 9110, section 13.2.1: a condition matters only to what would succeed without it.
-        if self.status.is_success() && asks.matches(&self.etag) {
-            // RFC 9110, section 15.4.5: no content, and no Content-Length that is not the 200's.
+        if let Some(etag) = &self.etag
+            && asks.matches(etag)
+        {
+            // RFC 9110, section 15.4.5: no content, and nothing that describes it.
             *answer.status_mut() = StatusCode::NOT_MODIFIED;
-            answer.headers_mut().remove(header::CONTENT_LENGTH);
+            for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+                answer.headers_mut().remove(name);
+            }
             return answer;
         }
         *answer.status_mut() = self.status;
-        if asks.wants_body {
+        if asks.method != Method::HEAD {
             *answer.body_mut() = Body::from(self.body.clone());
         }
         answer
@@ -115,21 +208,17 @@ impl Entry {
 }
 
 /// What a client wants of a stored answer.
-#[derive(Clone, Debug)]
-pub struct Asks {
-    if_none_match: Option<HeaderValue>,
-    wants_body: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Asks<'r> {
+    method: &'r Method,
+    headers: &'r HeaderMap,
     fetched: bool,
 }
 
-impl Asks {
+impl<'r> Asks<'r> {
     /// From a request for the endpoint.
-    pub fn of(method: &http::Method, headers: &HeaderMap) -> Self {
-        Self {
-            if_none_match: headers.get(header::IF_NONE_MATCH).cloned(),
-            wants_body: method != http::Method::HEAD,
-            fetched: false,
-        }
+    pub fn of(method: &'r Method, headers: &'r HeaderMap) -> Self {
+        Self { method, headers, fetched: false }
     }
 
     /// This request is the one that made the upstream answer.
@@ -140,12 +229,23 @@ impl Asks {
     /// RFC 9110, section 13.1.2: weak comparison, `*` matches whatever there is.
     fn matches(&self, etag: &HeaderValue) -> bool {
         let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-        let (Some(Ok(wanted)), Ok(etag)) =
-            (self.if_none_match.as_ref().map(HeaderValue::to_str), etag.to_str())
-        else {
+        let (Some(Ok(wanted)), Ok(etag)) = (
+            self.headers.get(header::IF_NONE_MATCH).map(HeaderValue::to_str),
+            etag.to_str(),
+        ) else {
             return false;
         };
         wanted.trim() == "*" || wanted.split(',').any(|tag| opaque(tag) == opaque(etag))
+    }
+}
+
+/// What came from the wire shares the connection's read buffer: kept as it is, a hundred bytes
+/// would hold eight thousand.
+pub fn own(headers: &mut HeaderMap) {
+    for value in headers.values_mut() {
+        if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
+            *value = own;
+        }
     }
 }
 
