@@ -266,34 +266,37 @@ fn strong_etag(body: &[u8]) -> HeaderValue {
 mod tests {
     use std::time::Duration;
 
-    use http::Method;
-
     use super::*;
     use crate::clock::Clock;
     use crate::policy::endpoint::Lifetimes;
+    use crate::policy::freshness::Stale;
 
     fn entry(fields: &[(&'static str, &'static str)]) -> (Entry, Instant) {
-        let now = Clock::system().now();
-        let lifetimes = Lifetimes {
-            fresh: Duration::from_secs(10),
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
+        let clock = Clock::system();
+        let now = clock.now();
+        let times = Times {
+            made_at: now,
+            initial_age: Duration::ZERO,
+            lifetimes: Lifetimes::only_fresh(Duration::from_secs(10)),
+            oldest_age: None,
+            stale: Stale::Allowed,
+            immutable: false,
+            keep: Duration::ZERO,
         };
-        let times =
-            Times { made_at: now, initial_age: Duration::ZERO, lifetimes, oldest_age: None };
+        let kept =
+            Kept { times, selector: None, without: Vec::new(), set_cookie: SetCookie::Strip };
         let headers = fields
             .iter()
             .map(|&(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
             .collect();
-        (Entry::new(StatusCode::OK, headers, b"{}", times), now)
+        let body = Bytes::from_static(b"{}");
+        (Entry::new(StatusCode::OK, headers, body, clock.wall(), kept), now)
     }
 
-    fn asks(method: &Method, if_none_match: Option<&str>) -> Asks {
-        let headers = if_none_match
-            .map(|tag| (header::IF_NONE_MATCH, tag.parse().unwrap()))
-            .into_iter()
-            .collect();
-        Asks::of(method, &headers)
+    fn ask(entry: &Entry, method: &Method, tag: Option<&str>, now: Instant) -> Response<Body> {
+        let headers =
+            tag.map(|tag| (header::IF_NONE_MATCH, tag.parse().unwrap())).into_iter().collect();
+        entry.answer(&Asks::of(method, &headers), now)
     }
 
     #[test]
@@ -306,12 +309,20 @@ mod tests {
             ("connection", "close"),
             ("x-zm-trackingid", "abc"),
         ]);
-        let answer = entry.answer(&asks(&Method::GET, None), now + Duration::from_secs(3));
+        let answer = ask(&entry, &Method::GET, None, now + Duration::from_secs(3));
         let mut names: Vec<_> = answer.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        let asked = Asks::of(&Method::GET, &HeaderMap::new()).having_fetched();
+        let none = HeaderMap::new();
+        let asked = Asks::of(&Method::GET, &none).having_fetched();
         assert_eq!(entry.answer(&asked, now).headers()["x-zm-trackingid"], "abc");
-        let expected = ["age", "content-length", "content-type", "etag", "weir-stored-trackingid"];
+        let expected = [
+            "age",
+            "content-length",
+            "content-type",
+            "date",
+            "etag",
+            "weir-stored-trackingid",
+        ];
         assert_eq!(names, expected);
         assert_eq!(
             (&answer.headers()["age"], &answer.headers()["content-length"]),
@@ -322,7 +333,7 @@ mod tests {
     #[test]
     fn a_client_that_has_it_gets_304() {
         let (own, now) = entry(&[]);
-        let etag = own.etag.to_str().unwrap().to_owned();
+        let etag = own.etag.as_ref().unwrap().to_str().unwrap().to_owned();
         let (theirs, _) = entry(&[("etag", "W/\"7\"")]);
         for (entry, tag, status) in [
             (&own, Some(etag.as_str()), 304),
@@ -331,7 +342,7 @@ mod tests {
             (&own, None, 200),
             (&theirs, Some("\"1\", \"7\""), 304),
         ] {
-            let answer = entry.answer(&asks(&Method::GET, tag), now);
+            let answer = ask(entry, &Method::GET, tag, now);
             assert_eq!(answer.status(), status, "{tag:?}");
         }
         assert_ne!(strong_etag(b"a"), strong_etag(b"b"));
@@ -340,7 +351,7 @@ mod tests {
     #[test]
     fn head_gets_the_length_and_no_body() {
         let (entry, now) = entry(&[]);
-        let answer = entry.answer(&asks(&Method::HEAD, None), now);
+        let answer = ask(&entry, &Method::HEAD, None, now);
         assert_eq!(answer.headers()["content-length"], "2");
         assert!(matches!(answer.body(), Body::Empty));
     }
