@@ -3,6 +3,7 @@
 //! `now` is a parameter and the last one; answers are enums; the caller acts in one `match`.
 
 pub mod cache_key;
+pub mod coding;
 pub mod credential;
 pub mod day;
 pub mod endpoint;
