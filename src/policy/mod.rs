@@ -4,6 +4,7 @@
 
 pub mod cache_key;
 pub mod coding;
+pub mod condition;
 pub mod credential;
 pub mod day;
 pub mod endpoint;
