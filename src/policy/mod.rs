@@ -17,6 +17,7 @@ pub mod pace;
 pub mod page;
 pub mod params;
 pub mod quota;
+pub mod range;
 pub mod respect;
 pub mod retry;
 pub mod route;
