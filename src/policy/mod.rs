@@ -3,6 +3,8 @@
 //! `now` is a parameter and the last one; answers are enums; the caller acts in one `match`.
 
 pub mod cache_key;
+pub mod coding;
+pub mod condition;
 pub mod credential;
 pub mod day;
 pub mod directives;
@@ -16,6 +18,7 @@ pub mod pace;
 pub mod page;
 pub mod params;
 pub mod quota;
+pub mod range;
 pub mod respect;
 pub mod retry;
 pub mod route;

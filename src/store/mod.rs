@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod credential;
+pub mod encode;
 pub mod entry;
 pub mod flight;
 pub mod ledger;
