@@ -24,6 +24,8 @@ use crate::clock::Clock;
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::CacheResult;
+use crate::policy::cache_key::CacheKey;
+use crate::policy::coding::Coding;
 use crate::policy::directives::RequestDirectives;
 use crate::policy::endpoint::CacheRule;
 use crate::policy::freshness::Freshness;
@@ -78,6 +80,12 @@ impl State {
             matches!(self.freshness(entry, wishes, now), Freshness::Fresh { .. })
         };
         self.entries.get(&request.key, &request.headers).filter(fresh)
+    }
+
+    /// Makes an entry in another coding, whose bytes count from then on.
+    async fn encode(&self, entry: &Arc<Entry>, coding: Coding, key: &Arc<CacheKey>) {
+        entry.encode(coding).await;
+        self.entries.weigh_again(key, entry);
     }
 
     /// The question in this request's form of it, as far as it is known to have several.
@@ -192,15 +200,14 @@ where
         let older = match (found, freshness) {
             (Some(entry), Some(Freshness::Fresh { ttl })) => {
                 self.refresh_ahead(&entry, &request, now);
-                return Either::Left(ready(Ok(hit(&entry, &request, ttl, now))));
+                return self.hit(entry, request, Status::Hit { ttl }, now);
             }
             (Some(entry), Some(Freshness::StaleWhileRevalidate { by })) => {
-                let answer = stale_hit(&entry, &request, by, now);
-                self.fetcher().refresh(&request, Some(entry), Urgency::Asked);
-                return Either::Left(ready(Ok(answer)));
+                self.fetcher().refresh(&request, Some(Arc::clone(&entry)), Urgency::Asked);
+                return self.hit(entry, request, Status::StaleHit { by }, now);
             }
             (Some(entry), Some(Freshness::StaleAsWished { by })) => {
-                return Either::Left(ready(Ok(stale_hit(&entry, &request, by, now))));
+                return self.hit(entry, request, Status::StaleHit { by }, now);
             }
             (Some(entry), Some(Freshness::StaleIfError)) => Older::Usable(entry),
             (Some(entry), _) => Older::Dead(entry),
@@ -227,6 +234,25 @@ where
 {
     fn fetcher(&self) -> Fetcher<S> {
         Fetcher { inner: self.inner.clone(), state: Arc::clone(&self.state) }
+    }
+
+    /// Answers from memory: at once, unless it is the first time in the coding that is wanted.
+    fn hit(
+        &self,
+        entry: Arc<Entry>,
+        request: RoutedRequest,
+        status: Status,
+        now: Instant,
+    ) -> Either<Ready<Answer>, BoxFuture<'static, Answer>> {
+        request.record.looked_up(status.result());
+        let Some(coding) = entry.lacks(&request.headers) else {
+            return Either::Left(ready(Ok(replay(&entry, &request, status, now))));
+        };
+        let state = Arc::clone(&self.state);
+        Either::Right(Box::pin(async move {
+            state.encode(&entry, coding, &request.key).await;
+            Ok(replay(&entry, &request, status, now))
+        }))
     }
 
     fn pass_through(
@@ -275,16 +301,6 @@ fn replay(entry: &Entry, request: &RoutedRequest, status: Status, now: Instant) 
         label.metrics.saved(request.client.index);
     }
     status.onto(entry.answer(&Asks::of(&request.method, &request.headers), now))
-}
-
-fn hit(entry: &Entry, request: &RoutedRequest, ttl: Duration, now: Instant) -> Response<Body> {
-    request.record.looked_up(CacheResult::Hit);
-    replay(entry, request, Status::Hit { ttl }, now)
-}
-
-fn stale_hit(entry: &Entry, request: &RoutedRequest, by: Duration, now: Instant) -> Response<Body> {
-    request.record.looked_up(CacheResult::Stale);
-    replay(entry, request, Status::StaleHit { by }, now)
 }
 
 #[cfg(test)]

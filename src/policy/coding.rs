@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, HeaderValue};
 
 pub use etag::{etag_of, plain_tags};
-pub use worth::{SMALLEST, Worth, worth};
+pub use worth::{NoTransform, SMALLEST, Worth, worth};
 
 /// A content coding (RFC 9110, section 8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

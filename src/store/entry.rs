@@ -9,9 +9,16 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use crate::http::{Body, strip_hop_by_hop};
+use crate::policy::coding::{self, Coding, NoTransform, Worth};
+use crate::policy::condition::{self, Validators, Verdict, http_date};
 use crate::policy::endpoint::SetCookie;
 use crate::policy::freshness::Times;
+use crate::policy::range::{Ranged, range};
 use crate::policy::vary::Selector;
+
+mod codings;
+
+use codings::{Coded, Codings};
 
 /// A stored answer.
 #[derive(Debug)]
@@ -20,9 +27,13 @@ pub struct Entry {
     headers: HeaderMap,
     body: Bytes,
     etag: Option<HeaderValue>,
-    validators: Validators,
+    confirm: Confirm,
+    last_modified: Option<SystemTime>,
+    /// As the upstream said it.
+    date: Option<SystemTime>,
     received: SystemTime,
     kept: Kept,
+    codings: Option<Codings>,
     hits: AtomicU32,
     size: usize,
 }
@@ -38,16 +49,18 @@ pub struct Kept {
     pub without: Vec<HeaderName>,
     /// What becomes of its cookies, if it may be stored with any.
     pub set_cookie: SetCookie,
+    /// Whether it may be sent in another coding; none = it will not be sent often enough.
+    pub transform: Option<NoTransform>,
 }
 
 /// What the upstream can be asked about an answer instead of asking for it again.
 #[derive(Clone, Debug, Default)]
-pub struct Validators {
+pub struct Confirm {
     etag: Option<HeaderValue>,
     last_modified: Option<HeaderValue>,
 }
 
-impl Validators {
+impl Confirm {
     fn of(headers: &HeaderMap) -> Self {
         let field = |name| headers.get(name).cloned();
         Self { etag: field(header::ETAG), last_modified: field(header::LAST_MODIFIED) }
@@ -114,7 +127,9 @@ impl Entry {
         if let Some(tracking) = headers.remove(TRACKING) {
             headers.insert(STORED_TRACKING, tracking);
         }
-        let validators = Validators::of(&headers);
+        let confirm = Confirm::of(&headers);
+        let date = |name| headers.get(name).and_then(http_date);
+        let (last_modified, date) = (date(header::LAST_MODIFIED), date(header::DATE));
         // RFC 9110, section 6.6.1: who keeps an answer gives it the date it lacks.
         headers
             .entry(header::DATE)
@@ -125,16 +140,40 @@ impl Entry {
         let etag = status.is_success().then(|| {
             headers.entry(header::ETAG).or_insert_with(|| strong_etag(&body)).clone()
         });
+        let codings = kept
+            .transform
+            .filter(|no_transform| {
+                status == StatusCode::OK
+                    && coding::worth(&headers, body.len(), *no_transform) == Worth::Encode
+            })
+            .map(|_| Codings::default());
+        if codings.is_some() {
+            // RFC 9110, section 12.5.5: also where this one is sent as it is.
+            headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+        }
         let fields: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 64).sum();
         let selector = kept.selector.as_ref().map_or(0, Selector::size);
         let size = OVERHEAD + fields + body.len() + selector;
         let hits = AtomicU32::new(0);
-        Self { status, headers, body, etag, validators, received, kept, hits, size }
+        Self {
+            status,
+            headers,
+            body,
+            etag,
+            confirm,
+            last_modified,
+            date,
+            received,
+            kept,
+            codings,
+            hits,
+            size,
+        }
     }
 
     /// Bytes it occupies, its key apart.
     pub fn size(&self) -> usize {
-        self.size
+        self.size + self.codings.as_ref().map_or(0, Codings::size)
     }
 
     /// The status it answers with.
@@ -168,8 +207,8 @@ impl Entry {
     }
 
     /// By what the upstream can confirm it.
-    pub fn validators(&self) -> &Validators {
-        &self.validators
+    pub fn confirm(&self) -> &Confirm {
+        &self.confirm
     }
 
     /// Counts one more who asked for it; how often somebody has, this one included.
@@ -177,10 +216,23 @@ impl Entry {
         self.hits.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// The answer to a client, or 304 if the client has it already.
+    /// The coding in which it would be sent, if it has not been made yet.
+    pub fn lacks(&self, request: &HeaderMap) -> Option<Coding> {
+        self.codings.as_ref()?.lacks(coding::choose(request, &coding::PREFERRED))
+    }
+
+    /// Makes it in this coding, once, whoever and how many ask; a thread is kept busy by it.
+    pub async fn encode(&self, coding: Coding) {
+        if let Some(codings) = &self.codings {
+            codings.make(coding, self.body.clone(), self.etag.as_ref()).await;
+        }
+    }
+
+    /// The answer to a client: the whole, a part, or 304 if the client has it already.
     pub fn answer(&self, asks: &Asks<'_>, now: Instant) -> Response<Body> {
         let mut answer = Response::new(Body::Empty);
         *answer.headers_mut() = self.headers.clone();
+        *answer.status_mut() = self.status;
         if asks.fetched
             && let Some(tracking) = answer.headers_mut().remove(STORED_TRACKING)
         {
@@ -188,23 +240,68 @@ impl Entry {
         }
         let age = HeaderValue::from(self.times().age(now).as_secs());
         answer.headers_mut().insert(header::AGE, age);
-        // RFC 9110, section 13.2.1: a condition matters only to what would succeed without it.
-        if let Some(etag) = &self.etag
-            && asks.matches(etag)
-        {
-            // RFC 9110, section 15.4.5: no content, and nothing that describes it.
-            *answer.status_mut() = StatusCode::NOT_MODIFIED;
-            for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING] {
-                answer.headers_mut().remove(name);
-            }
-            return answer;
+        let coded = self.codings.as_ref().and_then(|codings| {
+            codings.made(coding::choose(asks.headers, &coding::PREFERRED))
+        });
+        if let Some(coded) = coded {
+            coded.onto(answer.headers_mut());
         }
-        *answer.status_mut() = self.status;
-        if asks.method != Method::HEAD {
-            *answer.body_mut() = Body::from(self.body.clone());
+        let body = coded.map_or(&self.body, Coded::body);
+        // RFC 9110, section 13.2.1: conditions matter only to what would succeed without them.
+        if !self.status.is_success() {
+            return whole(answer, asks.method, body);
         }
-        answer
+        let stored = Validators {
+            etag: coded.map(Coded::etag).or(self.etag.as_ref()),
+            last_modified: self.last_modified,
+            date: self.date,
+            received: self.received,
+        };
+        if condition::verdict(asks.method, asks.headers, &stored) == Verdict::NotModified {
+            return not_modified(answer);
+        }
+        let ranged = match self.status {
+            StatusCode::OK => range(asks.method, asks.headers, &stored, body.len() as u64),
+            _ => Ranged::Whole,
+        };
+        if ranged == Ranged::Whole { whole(answer, asks.method, body) } else { part(answer, ranged, body) }
     }
+}
+
+fn whole(mut answer: Response<Body>, method: &Method, body: &Bytes) -> Response<Body> {
+    if method != Method::HEAD {
+        *answer.body_mut() = Body::from(body.clone());
+    }
+    answer
+}
+
+/// RFC 9110, section 15.4.5: no content, and nothing that describes it.
+fn not_modified(mut answer: Response<Body>) -> Response<Body> {
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+        answer.headers_mut().remove(name);
+    }
+    answer
+}
+
+/// RFC 9110, sections 15.3.7 and 15.5.17.
+fn part(mut answer: Response<Body>, ranged: Ranged, body: &Bytes) -> Response<Body> {
+    let (status, part) = match ranged {
+        Ranged::Part { first, last } => {
+            let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(body.len());
+            let (first, end) = (within(first), within(last.saturating_add(1)));
+            (StatusCode::PARTIAL_CONTENT, body.slice(first.min(end)..end))
+        }
+        Ranged::Whole | Ranged::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new()),
+    };
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.len()));
+    if let Some(range) = ranged.content_range(body.len() as u64) {
+        headers.insert(header::CONTENT_RANGE, range);
+    }
+    *answer.body_mut() = Body::from(part);
+    answer
 }
 
 /// What a client wants of a stored answer.
@@ -224,18 +321,6 @@ impl<'r> Asks<'r> {
     /// This request is the one that made the upstream answer.
     pub fn having_fetched(self) -> Self {
         Self { fetched: true, ..self }
-    }
-
-    /// RFC 9110, section 13.1.2: weak comparison, `*` matches whatever there is.
-    fn matches(&self, etag: &HeaderValue) -> bool {
-        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-        let (Some(Ok(wanted)), Ok(etag)) = (
-            self.headers.get(header::IF_NONE_MATCH).map(HeaderValue::to_str),
-            etag.to_str(),
-        ) else {
-            return false;
-        };
-        wanted.trim() == "*" || wanted.split(',').any(|tag| opaque(tag) == opaque(etag))
     }
 }
 
@@ -283,8 +368,13 @@ mod tests {
             immutable: false,
             keep: Duration::ZERO,
         };
-        let kept =
-            Kept { times, selector: None, without: Vec::new(), set_cookie: SetCookie::Strip };
+        let kept = Kept {
+            times,
+            selector: None,
+            without: Vec::new(),
+            set_cookie: SetCookie::Strip,
+            transform: None,
+        };
         let headers = fields
             .iter()
             .map(|&(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 use tower::Service;
 
 use super::fly::{self, Departing};
 use super::land::{Catch, Landed};
 use super::status::{Forward, Status};
-use super::{Answer, Older, State, hit, replay};
+use super::{Answer, Older, State, replay};
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::CacheResult;
+use crate::policy::cache_key::CacheKey;
 use crate::policy::directives::RequestDirectives;
 use crate::policy::freshness::Freshness;
 use crate::request::{FetchRequest, RoutedRequest, Urgency};
@@ -90,8 +91,12 @@ where
                 Boarding::Joins(seat) => (seat, Place::Follows),
                 Boarding::Landed(entry) => {
                     // The earlier flight's answer, which the look into the cache just missed.
+                    request.record.looked_up(CacheResult::Hit);
+                    let (key, headers) = (&request.key, &request.headers);
+                    encoded(&state, &entry, key, headers).await;
                     let now = state.clock.now();
-                    return Ok(hit(&entry, &request, ttl(&entry, now), now));
+                    let status = Status::Hit { ttl: ttl(&entry, now) };
+                    return Ok(replay(&entry, &request, status, now));
                 }
                 Boarding::Full => {
                     request.record.looked_up(CacheResult::Miss);
@@ -107,7 +112,12 @@ where
                 // It answers another form of the question than this one.
                 Landed::Shared(catch) if !catch.entry.answers(&request.headers) => continue,
                 Landed::Private { .. } if place == Place::Follows => {}
-                _ => return outcome(&state, &landed, &request, &older, place),
+                _ => {
+                    if let Landed::Shared(catch) = &landed {
+                        encoded(&state, &catch.entry, &request.key, &request.headers).await;
+                    }
+                    return outcome(&state, &landed, &request, &older, place);
+                }
             }
             // A private answer holds what another has asked for: let go before asking again.
             drop(landed);
@@ -143,6 +153,10 @@ where
         let (older_entry, ticket) = (older.entry().cloned(), flight.ticket.clone());
         let question = fly::question(&request, older_entry.as_deref());
         let landed = self.fly(Departing { asked, older: older_entry, ticket }, question).await;
+        drop(flight);
+        if let Landed::Shared(catch) = &landed {
+            encoded(&state, &catch.entry, &request.key, &request.headers).await;
+        }
         outcome(&state, &landed, &request, &older, Place::Alone)
     }
 }
@@ -173,6 +187,13 @@ async fn landing(state: &State, seat: Seat<Landed>, deadline: Instant) -> Landed
         Ok(Some(landed)) => landed,
         Ok(None) => Landed::Failed(GatewayError::FlightLost),
         Err(_elapsed) => Landed::Failed(GatewayError::Deadline),
+    }
+}
+
+/// Sees to it that there is an entry in the coding that the client wants.
+async fn encoded(state: &State, entry: &Arc<Entry>, key: &Arc<CacheKey>, headers: &HeaderMap) {
+    if let Some(coding) = entry.lacks(headers) {
+        state.encode(entry, coding, key).await;
     }
 }
 

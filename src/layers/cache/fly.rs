@@ -123,7 +123,7 @@ pub(super) fn question(request: &RoutedRequest, older: Option<&Entry>) -> FetchR
         }
     }
     if let Some(older) = older {
-        older.validators().ask(&mut headers);
+        older.confirm().ask(&mut headers);
     }
     FetchRequest {
         method: Method::GET,

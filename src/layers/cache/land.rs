@@ -12,6 +12,7 @@ use super::State;
 use super::fly::Departing;
 use crate::error::GatewayError;
 use crate::http::{Body, BoxError, Gathered, gather};
+use crate::policy::coding::NoTransform;
 use crate::policy::endpoint::{CacheRule, Lifetimes, SetCookie};
 use crate::policy::freshness::{self, Stale, Times};
 use crate::policy::page;
@@ -213,7 +214,8 @@ impl State {
                     Some(lifetimes) => {
                         let keep = keep_for(headers);
                         let times = Times { keep, ..times(sent_at, lifetimes) };
-                        Keep::Store(kept(times, rule.set_cookie))
+                        let transform = Some(NoTransform::Ignored);
+                        Keep::Store(Kept { transform, ..kept(times, rule.set_cookie) })
                     }
                     // Nobody's own: the question that was asked is the same for all who wait.
                     None => Keep::Share(kept(times(sent_at, Lifetimes::NONE), rule.set_cookie)),
@@ -256,7 +258,8 @@ impl State {
             Vary::On(names) => Some(Selector::of(names, arrived.asks)),
             Vary::Nothing | Vary::Everything => None,
         };
-        Keep::Store(Kept { selector, without: storable.without, ..kept(times, set_cookie) })
+        let (without, transform) = (storable.without, Some(NoTransform::Heeded));
+        Keep::Store(Kept { selector, without, transform, ..kept(times, set_cookie) })
     }
 
     /// Remembers for a moment what the next who ask need not find out again.
@@ -306,7 +309,8 @@ fn times(made_at: Instant, lifetimes: Lifetimes) -> Times {
 }
 
 fn kept(times: Times, set_cookie: SetCookie) -> Kept {
-    Kept { times, selector: None, without: Vec::new(), set_cookie }
+    let transform = None;
+    Kept { times, selector: None, without: Vec::new(), set_cookie, transform }
 }
 
 fn keep_for(headers: &HeaderMap) -> Duration {

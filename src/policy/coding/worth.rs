@@ -32,8 +32,17 @@ const OF_THESE_BYTES: [HeaderName; 5] = [
     HeaderName::from_static("content-md5"),
 ];
 
+/// Whether the upstream's `no-transform` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoTransform {
+    /// RFC 9110, section 7.7.
+    Heeded,
+    /// Our own rule stands above what the upstream says of caching.
+    Ignored,
+}
+
 /// Decides by the fields of the upstream's answer and the length of its body in bytes.
-pub fn worth(response: &HeaderMap, len: usize) -> Worth {
+pub fn worth(response: &HeaderMap, len: usize, no_transform: NoTransform) -> Worth {
     if len < SMALLEST {
         return Worth::TooSmall;
     }
@@ -44,7 +53,9 @@ pub fn worth(response: &HeaderMap, len: usize) -> Worth {
     if !response.get_all(CONTENT_ENCODING).iter().all(identity) {
         return Worth::Encoded;
     }
-    if forbids_transformation(response) || OF_THESE_BYTES.iter().any(|n| response.contains_key(n)) {
+    let forbidden =
+        no_transform == NoTransform::Heeded && forbids_transformation(response);
+    if forbidden || OF_THESE_BYTES.iter().any(|n| response.contains_key(n)) {
         return Worth::Forbidden;
     }
     Worth::Encode
@@ -104,7 +115,7 @@ mod tests {
         let parsed = |&(name, value): &(&str, &str)| {
             (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
         };
-        worth(&fields.iter().map(parsed).collect(), len)
+        worth(&fields.iter().map(parsed).collect(), len, NoTransform::Heeded)
     }
 
     #[test]
@@ -164,5 +175,9 @@ mod tests {
             let fields = [("content-type", "text/plain"), (name, value)];
             assert_eq!(of(&fields, 9999), expected, "{name}: {value}");
         }
+        let told = [("content-type", "text/plain"), ("cache-control", "no-transform")];
+        let told = told.map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap()));
+        let told: HeaderMap = told.into_iter().collect();
+        assert_eq!(worth(&told, 9999, NoTransform::Ignored), Worth::Encode);
     }
 }
