@@ -144,9 +144,7 @@ fn bypass(request: &RoutedRequest, wishes: &RequestDirectives) -> Option<Bypass>
     match request.route.endpoint.cache {
         CacheRule::Off => Some(Bypass::Rule),
         // RFC 9110, sections 13.1.1 and 13.1.4: conditions that only the source can judge.
-        CacheRule::Respect(_)
-            if wishes.no_store || has(IF_MATCH) || has(IF_UNMODIFIED_SINCE) =>
-        {
+        CacheRule::Respect(_) if wishes.no_store || has(IF_MATCH) || has(IF_UNMODIFIED_SINCE) => {
             Some(Bypass::Request)
         }
         CacheRule::Respect(_) | CacheRule::Override(_) => None,

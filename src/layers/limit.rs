@@ -16,8 +16,8 @@ use tower::{Layer, Service};
 use crate::clock::Clock;
 use crate::error::{GatewayError, QuotaFields};
 use crate::http::{Body, Gathered, gather_until, whole_seconds};
-use crate::policy::feedback::{self, Throttle, Word};
 use crate::policy::endpoint::Priority;
+use crate::policy::feedback::{self, Throttle, Word};
 use crate::policy::share::Share;
 use crate::request::{FetchRequest, Urgency};
 use crate::store::flight::Wanted;
@@ -147,9 +147,7 @@ async fn admitted(
     let asked_at = clock.now();
     let share = match request.urgency {
         Urgency::Asked => Cow::Borrowed(&client.share),
-        Urgency::Ahead => {
-            Cow::Owned(Share { priority: Priority::Low, ..client.share.clone() })
-        }
+        Urgency::Ahead => Cow::Owned(Share { priority: Priority::Low, ..client.share.clone() }),
     };
     let acquired = limiter.acquire(label.index, &share, request.deadline);
     let permit = tokio::select! {

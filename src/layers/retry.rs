@@ -70,7 +70,12 @@ where
     let mut reauthorized = Reauthorized::NotYet;
     loop {
         let outcome = inner.call(request.clone()).await;
-        match judge(attempt(&outcome, &request.route.endpoint.cache), &request.method, retries_left, reauthorized) {
+        match judge(
+            attempt(&outcome, &request.route.endpoint.cache),
+            &request.method,
+            retries_left,
+            reauthorized,
+        ) {
             Verdict::Accept => return outcome,
             Verdict::Reauthorize => {
                 reauthorized = Reauthorized::Already;

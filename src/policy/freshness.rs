@@ -109,12 +109,7 @@ impl Times {
     }
 
     /// What is left of it once the client's own wishes are heard (RFC 9111, section 5.2.1).
-    pub fn wished(
-        &self,
-        found: Freshness,
-        wishes: &RequestDirectives,
-        now: Instant,
-    ) -> Freshness {
+    pub fn wished(&self, found: Freshness, wishes: &RequestDirectives, now: Instant) -> Freshness {
         let age = self.age(now);
         let is_fresh = matches!(found, Freshness::Fresh { .. });
         if wishes.no_cache {

@@ -62,9 +62,10 @@ impl Variants {
         if entry.selector().is_none() {
             return Self::One(entry);
         }
-        let others = self.all().iter().filter(|other| {
-            other.selector().is_some() && other.selector() != entry.selector()
-        });
+        let others = self
+            .all()
+            .iter()
+            .filter(|other| other.selector().is_some() && other.selector() != entry.selector());
         let all: Vec<_> =
             std::iter::once(&entry).chain(others).take(MOST_VARIANTS).cloned().collect();
         if all.len() == 1 { Self::One(entry) } else { Self::Many(all.into()) }

@@ -131,15 +131,16 @@ impl Entry {
         let date = |name| headers.get(name).and_then(http_date);
         let (last_modified, date) = (date(header::LAST_MODIFIED), date(header::DATE));
         // RFC 9110, section 6.6.1: who keeps an answer gives it the date it lacks.
-        headers
-            .entry(header::DATE)
-            .or_insert_with(|| HeaderValue::try_from(httpdate::fmt_http_date(received)).unwrap_or_else(|_| HeaderValue::from_static("")));
+        headers.entry(header::DATE).or_insert_with(|| {
+            HeaderValue::try_from(httpdate::fmt_http_date(received))
+                .unwrap_or_else(|_| HeaderValue::from_static(""))
+        });
         if status != StatusCode::NO_CONTENT {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let etag = status.is_success().then(|| {
-            headers.entry(header::ETAG).or_insert_with(|| strong_etag(&body)).clone()
-        });
+        let etag = status
+            .is_success()
+            .then(|| headers.entry(header::ETAG).or_insert_with(|| strong_etag(&body)).clone());
         let codings = kept
             .transform
             .filter(|no_transform| {
@@ -240,9 +241,10 @@ impl Entry {
         }
         let age = HeaderValue::from(self.times().age(now).as_secs());
         answer.headers_mut().insert(header::AGE, age);
-        let coded = self.codings.as_ref().and_then(|codings| {
-            codings.made(coding::choose(asks.headers, &coding::PREFERRED))
-        });
+        let coded = self
+            .codings
+            .as_ref()
+            .and_then(|codings| codings.made(coding::choose(asks.headers, &coding::PREFERRED)));
         if let Some(coded) = coded {
             coded.onto(answer.headers_mut());
         }
@@ -264,7 +266,11 @@ impl Entry {
             StatusCode::OK => range(asks.method, asks.headers, &stored, body.len() as u64),
             _ => Ranged::Whole,
         };
-        if ranged == Ranged::Whole { whole(answer, asks.method, body) } else { part(answer, ranged, body) }
+        if ranged == Ranged::Whole {
+            whole(answer, asks.method, body)
+        } else {
+            part(answer, ranged, body)
+        }
     }
 }
 
@@ -405,14 +411,8 @@ mod tests {
         let none = HeaderMap::new();
         let asked = Asks::of(&Method::GET, &none).having_fetched();
         assert_eq!(entry.answer(&asked, now).headers()["x-zm-trackingid"], "abc");
-        let expected = [
-            "age",
-            "content-length",
-            "content-type",
-            "date",
-            "etag",
-            "weir-stored-trackingid",
-        ];
+        let expected =
+            ["age", "content-length", "content-type", "date", "etag", "weir-stored-trackingid"];
         assert_eq!(names, expected);
         assert_eq!(
             (&answer.headers()["age"], &answer.headers()["content-length"]),

@@ -128,9 +128,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let mut table = self.table.lock();
-        let same = |flight: &Flight<T>| {
-            flight.open.clone().filter(|_| flight.selector == asked.selector)
-        };
+        let same =
+            |flight: &Flight<T>| flight.open.clone().filter(|_| flight.selector == asked.selector);
         let flights = table.flights.get(&asked.key);
         if let Some((told, wanted)) = flights.and_then(|flights| flights.iter().find_map(same)) {
             return Boarding::Joins(Seat { told, _waits: wanted.0.subscribe() });
@@ -318,16 +317,24 @@ mod tests {
         let flights = Flights::<u32>::default();
         let (land, landed) = oneshot::channel::<u32>();
         let mut old = None;
-        let boarding = flights.board(&asked(), 9, || None::<()>, |_, ticket| {
-            old = Some(ticket);
-            async { landed.await.unwrap() }
-        });
+        let boarding = flights.board(
+            &asked(),
+            9,
+            || None::<()>,
+            |_, ticket| {
+                old = Some(ticket);
+                async { landed.await.unwrap() }
+            },
+        );
         let (Boarding::Leads(first), Some(old)) = (boarding, old) else { panic!("it leads") };
         flights.void(&asked().key);
         assert!(old.is_void());
-        let boarding = flights.board(&asked(), 9, || None::<()>, |_, ticket| async move {
-            u32::from(!ticket.is_void())
-        });
+        let boarding = flights.board(
+            &asked(),
+            9,
+            || None::<()>,
+            |_, ticket| async move { u32::from(!ticket.is_void()) },
+        );
         let Boarding::Leads(second) = boarding else { panic!("it leads as well") };
         land.send(7).unwrap();
         assert_eq!((first.result().await, second.result().await), (Some(7), Some(1)));
@@ -343,9 +350,8 @@ mod tests {
             let request = [(http::header::ACCEPT_LANGUAGE, value)].into_iter().collect();
             Asked { selector: Some(Selector::of(&names, &request)), ..asked() }
         };
-        let board = |asked: &Asked, n| {
-            flights.board(asked, 9, || None::<()>, |_, _| std::future::ready(n))
-        };
+        let board =
+            |asked: &Asked, n| flights.board(asked, 9, || None::<()>, |_, _| std::future::ready(n));
         let (de, fr) = (board(&form("de"), 1), board(&form("fr"), 2));
         let (Boarding::Leads(de), Boarding::Leads(fr)) = (de, fr) else { panic!("both lead") };
         assert!(matches!(board(&form("de"), 3), Boarding::Joins(_)));

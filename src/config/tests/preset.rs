@@ -105,7 +105,9 @@ fn what_is_written_goes_over_it() {
     assert_eq!((heavy.windows[0].limit.get(), heavy.burst.get()), (5, 5));
     assert_eq!(heavy.pool.as_ref().unwrap().as_str(), "daily");
     assert_eq!(zoom.endpoints.len(), 40);
-    let CacheRule::Override(Override { lifetimes, .. }) = endpoint(zoom, "list-session-users").cache else {
+    let CacheRule::Override(Override { lifetimes, .. }) =
+        endpoint(zoom, "list-session-users").cache
+    else {
         panic!()
     };
     assert_eq!(lifetimes.fresh.as_secs(), 20);

@@ -70,11 +70,7 @@ fn refresh_ahead(path: &str, raw: raw::RefreshAhead, report: &mut Report) -> Ref
 /// An error is remembered to spare the upstream, not to hide that it is over.
 const LONGEST_ERROR: Duration = Duration::from_mins(1);
 
-fn by_status(
-    path: &str,
-    raw: &raw::CacheRule,
-    report: &mut Report,
-) -> Vec<(StatusCode, Duration)> {
+fn by_status(path: &str, raw: &raw::CacheRule, report: &mut Report) -> Vec<(StatusCode, Duration)> {
     let mut rules = Vec::new();
     for (text, Span(fresh)) in &raw.status {
         let path = format!("{path}.status.{text}");

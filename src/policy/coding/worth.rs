@@ -53,8 +53,7 @@ pub fn worth(response: &HeaderMap, len: usize, no_transform: NoTransform) -> Wor
     if !response.get_all(CONTENT_ENCODING).iter().all(identity) {
         return Worth::Encoded;
     }
-    let forbidden =
-        no_transform == NoTransform::Heeded && forbids_transformation(response);
+    let forbidden = no_transform == NoTransform::Heeded && forbids_transformation(response);
     if forbidden || OF_THESE_BYTES.iter().any(|n| response.contains_key(n)) {
         return Worth::Forbidden;
     }
