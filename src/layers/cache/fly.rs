@@ -87,7 +87,7 @@ where
         };
         let landed = tokio::time::timeout_at(until, flight).await;
         let landed = landed.unwrap_or(Landed::Failed(GatewayError::Deadline));
-        state.remember(departing.asked, &landed);
+        state.remember(departing.asked, &route.endpoint.cache, &landed);
         landed
     }
 }

@@ -263,18 +263,19 @@ impl State {
     }
 
     /// Remembers for a moment what the next who ask need not find out again.
-    pub(super) fn remember(&self, asked: Asked, landed: &Landed) {
+    pub(super) fn remember(&self, asked: Asked, rule: &CacheRule, landed: &Landed) {
         let now = self.clock.now();
         let uncacheable = now + self.limits.remember_uncacheable;
         let failed = now + self.limits.remember_failure;
         match landed {
             Landed::Shared(catch) if catch.stored => self.moments.forget(&asked),
-            Landed::Shared(catch) if freshness::is_error(catch.entry.status()) => {
-                // What the upstream says of an answer of its own holds also here.
-                if catch.entry.times().stale == Stale::Allowed {
-                    let held = catch.entry.size();
-                    self.moments.remember(asked, Moment::Failed(landed.clone()), failed, held);
-                }
+            // An answer that the upstream has not allowed to keep is not kept for a moment either.
+            Landed::Shared(catch)
+                if matches!(rule, CacheRule::Override(_))
+                    && freshness::is_error(catch.entry.status()) =>
+            {
+                let held = catch.entry.size();
+                self.moments.remember(asked, Moment::Failed(landed.clone()), failed, held);
             }
             Landed::Shared(_) => {}
             Landed::Private { status, .. } if freshness::is_error(*status) => {}
