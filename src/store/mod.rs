@@ -7,3 +7,4 @@ pub mod flight;
 pub mod ledger;
 pub mod limiter;
 pub mod meter;
+pub mod purges;

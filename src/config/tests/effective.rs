@@ -44,7 +44,7 @@ fn the_digest_tells_configurations_apart() {
     assert_ne!(one, good_with(SMALL, &[("WEIR_SERVER__WORKERS", "2")]).settings.digest);
 }
 
-/// All kinds of auth with all their secrets, three ways, and a client's key.
+/// All kinds of auth with all their secrets, three ways, a client's key and the operator's.
 fn with_secrets(secret: &str, way: usize, directory: &std::path::Path) -> (String, Env) {
     let file = directory.join("secret");
     std::fs::write(&file, secret).unwrap();
@@ -64,7 +64,8 @@ fn with_secrets(secret: &str, way: usize, directory: &std::path::Path) -> (Strin
             r#"kind = "oauth2", token_url = "https://h/t", client_id = {source}, client_secret = {source}"#
         ),
     ];
-    let mut text = format!("[[clients]]\nname = \"c\"\nkey = {source}\n");
+    let mut text =
+        format!("[admin]\ntoken = {source}\n[[clients]]\nname = \"c\"\nkey = {source}\n");
     for (index, auth) in auths.iter().enumerate() {
         let one = SMALL.replace("upstreams.u", &format!("upstreams.u{index}"));
         let one = one.replace(r#"kind = "none""#, auth);
