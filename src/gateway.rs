@@ -1,6 +1,7 @@
 //! Builds the parts once, runs the servers, reloads, drains.
 
 mod build;
+mod purge;
 mod status;
 
 use std::convert::Infallible;
@@ -18,10 +19,12 @@ use crate::config::Settings;
 use crate::config::settings::LogFormat;
 use crate::layers::observe::Witness;
 use crate::metrics::Metrics;
+use crate::serve::admin::Desk;
 use crate::serve::{AdminService, Drain, Finished, Limits, serve};
 use crate::stack::{Parts, stack};
 use crate::store::cache::EntryCache;
 use crate::store::limiter::Budgets;
+use crate::store::purges::Purges;
 use crate::telemetry::{AccessLog, Format};
 
 pub use self::build::BuildError;
@@ -58,7 +61,7 @@ pub enum GatewayFailure {
 pub struct Gateway {
     public: SocketAddr,
     admin: SocketAddr,
-    settings: ArcSwap<Settings>,
+    settings: Arc<ArcSwap<Settings>>,
     budgets: Arc<Budgets>,
     witness: Arc<Witness>,
     drain: Drain,
@@ -106,8 +109,9 @@ impl Gateway {
         let parts = Parts {
             clock,
             witness: Arc::clone(&witness),
-            entries: entries.clone(),
+            entries,
             max_entry_bytes: settings.cache.max_entry_bytes,
+            purges: Purges::default(),
         };
         let (drain, admin_drain) = (Drain::new(), Drain::new());
         let limits = Limits {
@@ -118,7 +122,7 @@ impl Gateway {
         let gateway = Self {
             public: address(&public, settings.server.listen),
             admin: address(&admin, settings.admin.listen),
-            settings: ArcSwap::from_pointee(settings),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
             budgets: Arc::new(budgets),
             witness: Arc::clone(&witness),
             drain: drain.clone(),
@@ -126,16 +130,22 @@ impl Gateway {
         };
         let connections = metrics.connections.clone();
         tokio::spawn(serve(public, stack(&parts), limits, drain.clone(), connections));
-        let admin_service = AdminService::new(
-            metrics,
-            status::source(Arc::clone(&witness), entries.clone()),
-            status::refresh(Arc::clone(&witness), entries),
-            status::reopen(witness),
-            drain,
-        );
+        let admin_service = AdminService::new(metrics, gateway.desk(&parts), drain);
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
         tokio::spawn(serve(admin, admin_service, limits, admin_drain, Gauge::default()));
         Ok(gateway)
+    }
+
+    /// What the admin listener shows and does.
+    fn desk(&self, Parts { witness, entries, purges, .. }: &Parts) -> Desk {
+        let settings = Arc::clone(&self.settings);
+        Desk {
+            status: status::source(Arc::clone(witness), entries.clone()),
+            refresh: status::refresh(Arc::clone(witness), entries.clone()),
+            reopen: status::reopen(Arc::clone(witness)),
+            purge: purge::action(Arc::clone(witness), purges.clone()),
+            token: Arc::new(move || settings.load().admin.token.clone()),
+        }
     }
 
     /// The public listener's address; tells the port where the configuration said 0.

@@ -31,6 +31,7 @@ use crate::layers::render_errors::RenderErrorsLayer;
 use crate::layers::retry::RetryLayer;
 use crate::layers::route::RouteLayer;
 use crate::store::cache::EntryCache;
+use crate::store::purges::Purges;
 
 /// What the layers are built from.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Parts {
     pub entries: EntryCache,
     /// Larger answers pass through without being stored.
     pub max_entry_bytes: usize,
+    /// What has been purged.
+    pub purges: Purges,
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

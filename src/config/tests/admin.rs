@@ -39,7 +39,10 @@ fn a_token_that_nobody_could_send_is_refused() {
             "{}",
             r#"admin.token: says nowhere to find the secret; write { env = "NAME" } or { file = "path" }"#,
         ),
-        (r#""bare""#, r#"admin.token: expected { env = "NAME" } or { file = "path" }"#),
+        (
+            r#""bare""#,
+            r#"admin.token: expected { env = "NAME" } or { file = "path" }, found a string"#,
+        ),
     ] {
         let faults = bad(&format!("[admin]\ntoken = {token}\n{SMALL}"));
         assert_eq!(faults, [format!("weir.toml:2: {why}")], "{token}");

@@ -90,8 +90,10 @@ proptest! {
         let broken = text.replace("kind", "kimd").replace("name = \"c\"", "name = 5");
         let printed = from_text("f", &broken, &env).unwrap_err().to_string();
         prop_assert!(!printed.contains(&secret), "{printed}");
-        let bare = format!("{SMALL}\n[[clients]]\nname = \"c\"\nkey = {}", toml::Value::from(secret.clone()));
-        let printed = from_text("f", &bare, &env).unwrap_err().to_string();
-        prop_assert!(!printed.contains(&secret), "{printed}");
+        for key in ["[[clients]]\nname = \"c\"\nkey", "[admin]\ntoken"] {
+            let bare = format!("{SMALL}\n{key} = {}", toml::Value::from(secret.clone()));
+            let printed = from_text("f", &bare, &env).unwrap_err().to_string();
+            prop_assert!(!printed.contains(&secret), "{printed}");
+        }
     }
 }
