@@ -147,7 +147,7 @@ async fn what_makes_no_sense_is_refused_and_purges_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_one_mount_or_account_less_and_there_are_no_sessions() {
+async fn where_nothing_is_about_a_session_none_can_be_purged() {
     let config = OTHERS.split("[upstreams.plain]").nth(1).unwrap();
     let config = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\

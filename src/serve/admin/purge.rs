@@ -129,12 +129,9 @@ fn bad(why: impl fmt::Display) -> Refusal {
 mod tests {
     use super::*;
 
-    fn some(text: &str) -> Option<String> {
-        Some(text.to_owned())
-    }
-
     #[test]
     fn an_order_is_read_whole_or_refused() {
+        let some = |name: &str| Some(name.to_owned());
         let session = |id: &str, upstream| Of::Session { id: id.to_owned(), upstream };
         for (query, of, mode) in [
             ("all=true", Of::All, Mode::Hard),

@@ -26,10 +26,12 @@ fn plain(verdict: Verdict) -> Verdict {
     if let Verdict::Current { .. } = verdict { CURRENT } else { verdict }
 }
 
+/// Something to purge.
+type Of = fn(&Purges) -> Scope;
+
 #[test]
 fn a_purge_hits_what_belongs_to_its_scope_and_nothing_else() {
     let fresh = Purges::default;
-    type Of = fn(&Purges) -> Scope;
     let table: [(&str, Of, bool); 17] = [
         ("everything", |p| p.everything(), true),
         ("its endpoint", |p| p.endpoint(&zoom(), &EndpointId::new("users")), true),
@@ -83,7 +85,7 @@ fn the_last_word_is_the_harder_one() {
     assert_eq!(both.size(), 16 + 2 * 8);
     let first = purges.mark();
     let hard = purges.purge(one, Mode::Hard);
-    let soft = purges.clone().purge(other, Mode::Soft);
+    let soft = purges.purge(other, Mode::Soft);
     assert_eq!(purges.verdict(&both, first), Verdict::Gone);
     assert_eq!(purges.verdict(&both, hard), Verdict::Stale);
     assert_eq!(purges.verdict(&both, soft), Verdict::Current { at: soft });
@@ -162,6 +164,29 @@ fn a_hard_purge_of_everything_leaves_nothing_to_remember() {
     purges.purge(purges.everything(), Mode::Hard);
     assert!(purges.is_empty());
     assert_eq!(purges.verdict(&[].into_iter().collect(), before), Verdict::Gone);
+}
+
+#[test]
+fn whoever_has_purged_finds_it_done_whatever_others_do() {
+    let purges = Purges::default();
+    let work = |n: usize| {
+        let purges = purges.clone();
+        move || {
+            for round in 0..200 {
+                let own = purges.tag(&zoom(), &format!("{n}-{round}"));
+                let entry = Membership::new([own].into_iter().collect(), purges.mark());
+                assert_eq!(plain(purges.judge(&entry)), CURRENT);
+                let mark = purges.purge(own, Mode::Hard);
+                assert!(mark > entry.current_at() && purges.mark() >= mark);
+                assert_eq!(purges.judge(&entry), Verdict::Gone);
+            }
+        }
+    };
+    let threads: Vec<_> = (0..4).map(|n| std::thread::spawn(work(n))).collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!((purges.mark(), purges.len()), (Mark(800), 800));
 }
 
 /// Every purge there ever was, in order.
