@@ -148,3 +148,93 @@ fn endpoint(world: &World, upstream: &Upstream, id: &str) -> Option<EndpointId> 
     let mut ids = routes.map(|route| &route.endpoint.id);
     ids.find(|own| own.as_str() == id).cloned()
 }
+
+#[cfg(test)]
+mod tests {
+    use arc_swap::ArcSwap;
+
+    use super::super::build;
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::{Env, from_text};
+    use crate::metrics::Metrics;
+    use crate::store::limiter::Budgets;
+    use crate::store::purges::{Membership, Mode, Verdict};
+    use crate::world::Clients;
+
+    const CONFIG: &str = r#"
+        [upstreams.zoom]
+        preset = "zoom-video-sdk"
+        auth = { kind = "none" }
+        [upstreams.own]
+        mount = "/own"
+        base_url = "http://127.0.0.1:9"
+        auth = { kind = "none" }
+        endpoints = [
+            { id = "notes", path = "/notes/{sessionId}" },
+            { id = "mine", path = "/mine/{sessionId}", cache = { mode = "override", fresh = "1s", vary_by_client = true } },
+        ]
+    "#;
+
+    fn witness() -> Arc<Witness> {
+        let settings = from_text("test.toml", CONFIG, &Env::new()).unwrap().settings;
+        let (clock, metrics) = (Clock::system(), Arc::new(Metrics::new()));
+        let budgets = Budgets::new(clock.clone());
+        let world = build::world(&settings, &metrics, &clock, &budgets, None).unwrap();
+        let world = Arc::new(ArcSwap::from_pointee(world));
+        Arc::new(Witness { clock, metrics, access_log: None, world })
+    }
+
+    /// An entry for what a client asks, tagged "red".
+    fn entry(witness: &Witness, purges: &Purges, url: &str) -> Membership {
+        let (world, uri) = (witness.world.load(), url.parse::<Uri>().unwrap());
+        let located = world.locate(&Method::GET, uri.path(), uri.query(), |_| {});
+        let (route, parameters) = located.unwrap();
+        let Clients::Anonymous(client) = &world.clients else { panic!("nobody has a key") };
+        let key = route.key(Some(client), parameters);
+        Membership::new(purges.scopes(&key, ["red"]), purges.mark())
+    }
+
+    #[tokio::test]
+    async fn an_order_hits_what_it_means_in_every_spelling_and_nothing_else() {
+        let (witness, purges) = (witness(), Purges::default());
+        let purge = action(Arc::clone(&witness), purges.clone());
+        let asked = [
+            "/videosdk/sessions/%2Fx71bJ9TPLLQA4VK537raQ==/users?type=live",
+            "/videosdk/sessions/%252Fx71bJ9TPLLQA4VK537raQ%253D%253D/users?type=past",
+            "/videosdk/sessions/DRYb7HZy94X7vkEIIn9h8A==/users",
+            "/own/notes/%2Fx71bJ9TPLLQA4VK537raQ==",
+            "/own/mine/%252Fx71bJ9TPLLQA4VK537raQ==",
+        ];
+        let id = || "%2Fx71bJ9TPLLQA4VK537raQ%3d=".to_owned();
+        let session = |upstream| Of::Session { id: id(), upstream };
+        let endpoint = |id: &str| Of::Endpoint { id: id.to_owned(), upstream: None };
+        let tag = |tag: &str, upstream| Of::Tag { tag: tag.to_owned(), upstream };
+        let url = |url: &str| Of::Url(url.to_owned());
+        let own = || Some("own".to_owned());
+        for (of, hit) in [
+            (Of::All, [true, true, true, true, true]),
+            (session(None), [true, true, false, true, true]),
+            (session(own()), [false, false, false, true, true]),
+            (endpoint("list-session-users"), [true, true, true, false, false]),
+            (endpoint("mine"), [false, false, false, false, true]),
+            (tag("red", None), [true, true, true, true, true]),
+            (tag("red", own()), [false, false, false, true, true]),
+            (tag("Red", None), [false, false, false, false, false]),
+            (
+                url("/v2/videosdk/sessions//x71bJ9TPLLQA4VK537raQ==/users?page_size=30"),
+                [true, false, false, false, false],
+            ),
+            (url("/own/mine/%252Fx71bJ9TPLLQA4VK537raQ%3D="), [false, false, false, false, true]),
+        ] {
+            for (mode, verdict) in [(Mode::Soft, Verdict::Stale), (Mode::Hard, Verdict::Gone)] {
+                let entries = asked.map(|url| entry(&witness, &purges, url));
+                purge(&Order { of: of.clone(), mode }).unwrap();
+                let verdicts = entries.map(|entry| purges.judge(&entry));
+                let now = Verdict::Current { at: purges.mark() };
+                let expected = hit.map(|hit| if hit { verdict } else { now });
+                assert_eq!(verdicts, expected, "{of:?} {mode:?}");
+            }
+        }
+    }
+}

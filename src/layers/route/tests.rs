@@ -199,7 +199,11 @@ async fn an_upstreams_own_path_means_what_a_clients_does() {
     let theirs = deep.locate(&Method::GET, "/x/A", Some("a=1&b=2")).unwrap();
     let key = |(route, parameters): (Arc<Route>, _)| route.key(Some(&rig.client), parameters);
     assert_eq!(key(ours), key(theirs));
-    assert!(deep.locate(&Method::GET, "/x/%2e%2e", None).is_err());
+    for (method, path) in
+        [(Method::GET, "/x/%2e%2e"), (Method::GET, "/x/%zz"), (Method::TRACE, "/x/A")]
+    {
+        assert!(deep.locate(&method, path, None).is_err(), "{method} {path}");
+    }
     assert!(world.table(&UpstreamId::new("nowhere")).is_none());
 }
 

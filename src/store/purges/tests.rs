@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -120,8 +122,14 @@ fn where_nothing_was_purged_since_nothing_is_locked() {
     let entry = Membership::new(purges.scopes(&key(None, "a", "live"), []), purges.mark());
     purges.purge(purges.tag(&zoom(), "other"), Mode::Hard);
     let current = purges.judge(&entry);
-    let _locked = purges.shared.remembered.write();
-    assert_eq!(purges.judge(&entry), current);
+    let locked = purges.shared.remembered.write();
+    let (tell, told) = std::sync::mpsc::channel();
+    let judging = purges.clone();
+    let judge = std::thread::spawn(move || tell.send(judging.judge(&entry)));
+    let verdict = told.recv_timeout(Duration::from_secs(10));
+    drop(locked);
+    assert_eq!(verdict, Ok(current), "it waits for the lock");
+    judge.join().unwrap().unwrap();
 }
 
 #[test]
