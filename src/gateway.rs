@@ -1,6 +1,7 @@
 //! Builds the parts once, runs the servers, reloads, drains.
 
 mod build;
+mod purge;
 mod status;
 
 use std::convert::Infallible;
@@ -19,10 +20,12 @@ use crate::config::settings::LogFormat;
 use crate::layers::cache::Limits as CacheLimits;
 use crate::layers::observe::Witness;
 use crate::metrics::Metrics;
+use crate::serve::admin::Desk;
 use crate::serve::{AdminService, Drain, Finished, Limits, serve};
 use crate::stack::{Parts, stack};
 use crate::store::cache::EntryCache;
 use crate::store::limiter::Budgets;
+use crate::store::purges::Purges;
 use crate::telemetry::{AccessLog, Format};
 
 pub use self::build::BuildError;
@@ -59,7 +62,7 @@ pub enum GatewayFailure {
 pub struct Gateway {
     public: SocketAddr,
     admin: SocketAddr,
-    settings: ArcSwap<Settings>,
+    settings: Arc<ArcSwap<Settings>>,
     budgets: Arc<Budgets>,
     witness: Arc<Witness>,
     drain: Drain,
@@ -108,12 +111,13 @@ impl Gateway {
         let parts = Parts {
             clock,
             witness: Arc::clone(&witness),
-            entries: entries.clone(),
+            entries,
             cache_limits: CacheLimits {
                 max_entry_bytes: settings.cache.max_entry_bytes,
                 remember_uncacheable: settings.cache.remember_uncacheable,
                 remember_failure: settings.cache.remember_failure,
             },
+            purges: Purges::default(),
         };
         let (drain, admin_drain) = (Drain::new(), Drain::new());
         let limits = Limits {
@@ -124,7 +128,7 @@ impl Gateway {
         let gateway = Self {
             public: address(&public, settings.server.listen),
             admin: address(&admin, settings.admin.listen),
-            settings: ArcSwap::from_pointee(settings),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
             budgets: Arc::new(budgets),
             witness: Arc::clone(&witness),
             drain: drain.clone(),
@@ -132,16 +136,22 @@ impl Gateway {
         };
         let connections = metrics.connections.clone();
         tokio::spawn(serve(public, stack(&parts), limits, drain.clone(), connections));
-        let admin_service = AdminService::new(
-            metrics,
-            status::source(Arc::clone(&witness), entries.clone()),
-            status::refresh(Arc::clone(&witness), entries),
-            status::reopen(witness),
-            drain,
-        );
+        let admin_service = AdminService::new(metrics, gateway.desk(&parts), drain);
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
         tokio::spawn(serve(admin, admin_service, limits, admin_drain, Gauge::default()));
         Ok(gateway)
+    }
+
+    /// What the admin listener shows and does.
+    fn desk(&self, Parts { witness, entries, purges, .. }: &Parts) -> Desk {
+        let settings = Arc::clone(&self.settings);
+        Desk {
+            status: status::source(Arc::clone(witness), entries.clone()),
+            refresh: status::refresh(Arc::clone(witness), entries.clone()),
+            reopen: status::reopen(Arc::clone(witness)),
+            purge: purge::action(Arc::clone(witness), purges.clone()),
+            token: Arc::new(move || settings.load().admin.token.clone()),
+        }
     }
 
     /// The public listener's address; tells the port where the configuration said 0.

@@ -129,6 +129,11 @@ impl Metrics {
         self.families.cache_evicted(cause);
     }
 
+    /// Counts a purge by the operator.
+    pub fn cache_purged(&self, scope: &'static str, mode: &'static str) {
+        self.families.cache_purged(scope, mode);
+    }
+
     /// Counts an attempt to load a new configuration.
     pub fn config_reloaded(&self, result: &'static str) {
         self.families.config_reloaded(result);

@@ -56,6 +56,8 @@ pub struct RoutedRequest {
     pub max_body_bytes: usize,
     /// Most flights at a time.
     pub max_flights: usize,
+    /// The configuration it is answered by.
+    pub world: Arc<World>,
     /// When its time is up.
     pub deadline: Instant,
     /// What will be said about it.

@@ -31,6 +31,7 @@ use crate::layers::render_errors::RenderErrorsLayer;
 use crate::layers::retry::RetryLayer;
 use crate::layers::route::RouteLayer;
 use crate::store::cache::EntryCache;
+use crate::store::purges::Purges;
 
 /// What the layers are built from.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Parts {
     pub entries: EntryCache,
     /// The cache's own figures.
     pub cache_limits: Limits,
+    /// What has been purged.
+    pub purges: Purges,
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -88,7 +91,12 @@ where
         // a client's own share, hits included
         .layer(ClientQuotaLayer)
         // hits end here and cost the upstream nothing; outside the limiter for that reason
-        .layer(CacheLayer::new(parts.entries.clone(), clock.clone(), parts.cache_limits))
+        .layer(CacheLayer::new(
+            parts.entries.clone(),
+            parts.purges.clone(),
+            clock.clone(),
+            parts.cache_limits,
+        ))
         // outside the limiter: every attempt pays
         .layer(RetryLayer)
         // the last gate: a token in every window, or none

@@ -2,6 +2,8 @@
 //!
 //! A request takes the current world with it and sees no other. A reload builds the next one.
 
+pub mod locate;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;

@@ -94,8 +94,8 @@ fn mistyped(path: &Path, written: &str, found: &Value, tree: &Tree, report: &mut
     let node = tree.at(names.iter().map(String::as_str));
     let expected = node.map_or_else(|| "something else".into(), Node::expected);
     let choices = node.map(Node::choices).unwrap_or_default();
-    // Whatever stands below `auth` or in a client may be a secret, in the wrong place.
-    let private = names.iter().any(|name| name == "auth")
+    // Whatever stands below `auth`, in a client or for a token may be a secret, in the wrong place.
+    let private = names.iter().any(|name| name == "auth" || name == "token")
         || names.first().is_some_and(|name| name == "clients");
     let secret = private && choices.is_empty();
     let found_text = match found {

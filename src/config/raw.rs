@@ -84,17 +84,20 @@ impl Default for Server {
     }
 }
 
-/// The admin listener: /metrics, /livez, /readyz, /status.
+/// The admin listener: /metrics, /livez, /readyz, /status, /reopen, /purge.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Admin {
     /// Address and port of the admin listener.
     pub listen: String,
+    /// What POST needs there (`Authorization: Bearer <token>`). Absent: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<SecretSource>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9090".into() }
+        Self { listen: "127.0.0.1:9090".into(), token: None }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
 use crate::policy::quota::{LabelSpec, PoolSpec};
 use crate::policy::share::{ClientId, Percent, Share};
+use crate::secret::Fingerprint;
 
 /// Everything `weir serve` needs to know.
 #[derive(Clone, Debug)]
@@ -63,6 +64,8 @@ pub struct Server {
 pub struct Admin {
     /// The admin listener.
     pub listen: SocketAddr,
+    /// What POST needs there; none = nothing.
+    pub token: Option<Fingerprint>,
 }
 
 /// `[log]`

@@ -8,6 +8,7 @@ use crate::policy::credential::AuthScheme;
 use crate::policy::endpoint::Spelling;
 use crate::policy::endpoint::*;
 
+mod admin;
 mod effective;
 mod environment;
 mod faults;

@@ -5,6 +5,7 @@
 
 mod fetch;
 mod fly;
+mod invalidate;
 mod land;
 mod status;
 
@@ -35,6 +36,7 @@ use crate::store::cache::EntryCache;
 use crate::store::entry::{Asks, Entry};
 use crate::store::flight::{Asked, Flights};
 use crate::store::moment::Moments;
+use crate::store::purges::{Mark, Purges, Verdict};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -59,6 +61,7 @@ struct State {
     entries: EntryCache,
     flights: Flights<Landed>,
     moments: Moments<Landed>,
+    purges: Purges,
     clock: Clock,
     limits: Limits,
 }
@@ -66,11 +69,21 @@ struct State {
 impl State {
     /// What may be done with an entry for a client that wishes this.
     fn freshness(&self, entry: &Entry, wishes: &RequestDirectives, now: Instant) -> Freshness {
-        let found = entry.times().freshness(now);
+        let found = match self.purges.judge(entry.membership()) {
+            Verdict::Current { .. } => entry.times().freshness(now),
+            Verdict::Stale | Verdict::Gone => entry.times().purged(now),
+        };
         if *wishes == RequestDirectives::default() {
             return found;
         }
         entry.times().wished(found, wishes, now)
+    }
+
+    /// What is stored for this request, fresh or not, unless it has been purged for good.
+    fn stored(&self, request: &RoutedRequest) -> Option<Arc<Entry>> {
+        let found = self.entries.get(&request.key, &request.headers)?;
+        let gone = self.purges.judge(found.membership()) == Verdict::Gone;
+        (!gone).then_some(found)
     }
 
     /// An entry that needs no fetch.
@@ -79,7 +92,16 @@ impl State {
         let fresh = |entry: &Arc<Entry>| {
             matches!(self.freshness(entry, wishes, now), Freshness::Fresh { .. })
         };
-        self.entries.get(&request.key, &request.headers).filter(fresh)
+        self.stored(request).filter(fresh)
+    }
+
+    /// Whether no purge since then has hit what a key asks for.
+    fn is_current(&self, key: &CacheKey, since: Mark) -> bool {
+        // Without a purge there is nothing to look for.
+        self.purges.mark() <= since || {
+            let scopes = self.purges.scopes(key, []);
+            matches!(self.purges.verdict(&scopes, since), Verdict::Current { .. })
+        }
     }
 
     /// Makes an entry in another coding, whose bytes count from then on.
@@ -100,11 +122,11 @@ impl State {
 const MOMENTS_SHARE: u64 = 32;
 
 impl CacheLayer {
-    /// Stores in `entries`.
-    pub fn new(entries: EntryCache, clock: Clock, limits: Limits) -> Self {
+    /// Stores in `entries`, and serves nothing that has been purged.
+    pub fn new(entries: EntryCache, purges: Purges, clock: Clock, limits: Limits) -> Self {
         let flights = Flights::default();
         let moments = Moments::new((entries.max_bytes() / MOMENTS_SHARE).max(64 * 1024));
-        Self { state: Arc::new(State { entries, flights, moments, clock, limits }) }
+        Self { state: Arc::new(State { entries, flights, moments, purges, clock, limits }) }
     }
 }
 
@@ -193,7 +215,7 @@ where
             return self.pass_through(request, bypass);
         }
         let now = self.state.clock.now();
-        let found = self.state.entries.get(&request.key, &request.headers);
+        let found = self.state.stored(&request);
         let freshness = found.as_ref().map(|entry| self.state.freshness(entry, &wishes, now));
         let older = match (found, freshness) {
             (Some(entry), Some(Freshness::Fresh { ttl })) => {

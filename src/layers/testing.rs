@@ -30,6 +30,7 @@ use crate::request::{EdgeRequest, FetchRequest, Record, RoutedRequest, Urgency};
 use crate::store::cache::EntryCache;
 use crate::store::credential::{Credential, TokenClient};
 use crate::store::limiter::Limiter;
+use crate::store::purges::Purges;
 use crate::upstream::{Options, UpstreamClient};
 use crate::world::{Client, Clients, Label, Route, Site, Table, Upstream, World};
 
@@ -118,6 +119,7 @@ pub(super) struct Rig {
     pub(super) metrics: Arc<Metrics>,
     pub(super) route: Arc<Route>,
     pub(super) client: Arc<Client>,
+    pub(super) purges: Purges,
 }
 
 impl Rig {
@@ -142,7 +144,7 @@ impl Rig {
         let client = Arc::new(Client::new(0, share, quota, &clock));
         let upstream = upstream("zoom", setup, &metrics, &clock);
         let route = route(&upstream, endpoint, &metrics);
-        Self { clock, metrics, route, client }
+        Self { clock, metrics, route, client, purges: Purges::default() }
     }
 
     pub(super) fn upstream(&self) -> &Upstream {
@@ -195,6 +197,7 @@ impl Rig {
             body: Body::Empty,
             max_body_bytes: 16,
             max_flights: 100,
+            world: Arc::new(self.world()),
             deadline: self.clock.now() + 30 * SECOND,
             record: Arc::default(),
         }
@@ -228,7 +231,7 @@ impl Rig {
             remember_uncacheable: 60 * SECOND,
             remember_failure: SECOND,
         };
-        CacheLayer::new(entries, self.clock.clone(), limits).layer(inner)
+        CacheLayer::new(entries, self.purges.clone(), self.clock.clone(), limits).layer(inner)
     }
 
     /// A world in which this endpoint is all there is, at the root.

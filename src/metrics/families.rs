@@ -56,6 +56,7 @@ labels! {
     Class { upstream: Arc<str>, label: Arc<str> }
     Retried { upstream: Arc<str> }
     Eviction { cause: &'static str }
+    Purge { scope: &'static str, mode: &'static str }
     Reload { result: &'static str }
     Build { version: &'static str }
 }
@@ -88,6 +89,7 @@ pub(super) struct Families {
     budget_durable: Family<Pool, Gauge>,
     retries: Family<Retried, Counter>,
     cache_evictions: Family<Eviction, Counter>,
+    cache_purges: Family<Purge, Counter>,
     config_reloads: Family<Reload, Counter>,
 }
 
@@ -131,6 +133,7 @@ impl Families {
             budget_durable: declare(r, "weir_budget_durable", "Whether what is spent today would survive a crash: 1 or 0", Family::default()),
             retries: declare(r, "weir_retries", "Second and later attempts", Family::default()),
             cache_evictions: declare(r, "weir_cache_evictions", "Entries that left the cache", Family::default()),
+            cache_purges: declare(r, "weir_cache_purges", "Purges by the operator, not counting what they hit", Family::default()),
             config_reloads: declare(r, "weir_config_reloads", "Attempts to load a new configuration", Family::default()),
         }
     }
@@ -157,6 +160,10 @@ impl Families {
 
     pub(super) fn cache_evicted(&self, cause: &'static str) {
         self.cache_evictions.get_or_create(&Eviction { cause }).inc();
+    }
+
+    pub(super) fn cache_purged(&self, scope: &'static str, mode: &'static str) {
+        self.cache_purges.get_or_create(&Purge { scope, mode }).inc();
     }
 
     pub(super) fn config_reloaded(&self, result: &'static str) {

@@ -40,6 +40,7 @@ fn used() -> Metrics {
     metrics.day("zoom", "daily", 50, 1000, true);
     metrics.retries("zoom").inc();
     metrics.cache_evicted("size");
+    metrics.cache_purged("session", "hard");
     metrics.config_reloaded("ok");
     metrics.in_flight.set(3);
     metrics
@@ -189,6 +190,7 @@ fn every_family_of_the_design_is_there_under_its_name() {
         ("weir_cache_entries", "gauge"),
         ("weir_cache_bytes", "gauge"),
         ("weir_cache_evictions_total", "counter"),
+        ("weir_cache_purges_total", "counter"),
         ("weir_upstream_requests_total", "counter"),
         ("weir_upstream_duration_seconds", "histogram"),
         ("weir_budget_limit", "gauge"),
@@ -217,7 +219,7 @@ fn every_family_of_the_design_is_there_under_its_name() {
         assert_eq!(parsed.types.get(name).map(String::as_str), Some(kind), "{name}");
     }
     let ours = parsed.types.keys().filter(|name| name.starts_with("weir_")).count();
-    assert_eq!(ours, 30, "a family this test does not know: {:#?}", parsed.types);
+    assert_eq!(ours, 31, "a family this test does not know: {:#?}", parsed.types);
 }
 
 #[test]
@@ -236,6 +238,7 @@ fn figures_stand_in_the_series_they_belong_to() {
     close("weir_budget_limit{label=heavy,upstream=zoom,window=second}", 10.0);
     close("weir_limit_saved_total{client=bil\"ling\\\n,label=heavy,upstream=zoom}", 2.0);
     close("weir_limit_queue{label=heavy,upstream=zoom}", 4.0);
+    close("weir_cache_purges_total{mode=hard,scope=session}", 1.0);
     close("weir_in_flight", 3.0);
     close("weir_limit_observed_total{client=console,label=heavy,reason=wait,upstream=zoom}", 1.0);
     close("weir_upstream_hints_total{hint=absurd,label=heavy,upstream=zoom}", 1.0);

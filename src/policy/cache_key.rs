@@ -31,6 +31,22 @@ impl CacheKey {
         Self { upstream, credential, endpoint, client, parameters }
     }
 
+    /// Whose answer it is.
+    pub fn upstream(&self) -> &UpstreamId {
+        &self.upstream
+    }
+
+    /// Which endpoint is asked.
+    pub fn endpoint(&self) -> &EndpointId {
+        &self.endpoint
+    }
+
+    /// What is asked, whichever client asks it.
+    pub fn question(&self) -> Question<'_> {
+        let Self { upstream, credential, endpoint, client: _, parameters } = self;
+        Question { upstream, credential, endpoint, parameters }
+    }
+
     /// The parameters of the question.
     pub fn parameters(&self) -> &Canonical {
         &self.parameters
@@ -43,4 +59,13 @@ impl CacheKey {
             pairs.map(|(n, v)| n.capacity() + v.capacity() + 2 * size_of::<String>()).sum();
         size_of::<Self>() + text
     }
+}
+
+/// A key without the client: equal for all who ask the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Question<'k> {
+    upstream: &'k UpstreamId,
+    credential: &'k CredentialId,
+    endpoint: &'k EndpointId,
+    parameters: &'k Canonical,
 }

@@ -13,6 +13,7 @@ pub mod fair_queue;
 pub mod feedback;
 pub mod freshness;
 mod id;
+pub mod invalidate;
 pub mod oauth2;
 pub mod pace;
 pub mod page;

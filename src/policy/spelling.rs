@@ -42,8 +42,7 @@ pub fn normal_path(path: &str) -> Cow<'_, str> {
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('%') {
         normal.push_str(before);
-        let digits = after.get(..2).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
-        match digits.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+        match hex_pair(after) {
             Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
                 normal.push(char::from(byte));
                 rest = after.get(2..).unwrap_or_default();
@@ -72,6 +71,37 @@ pub fn could_split(value: &str) -> bool {
 /// Whether the text, fully decoded, has the shape of a session id.
 pub fn is_session_id(text: &str) -> bool {
     text.len() == ID_LENGTH && text.bytes().enumerate().all(|(at, byte)| fits(at, byte))
+}
+
+/// A text without any layer of percent-encoding: the same bytes, however often it was encoded.
+///
+/// Texts that only differ in their layers become one. That is for telling what belongs together,
+/// never for telling what is the same.
+pub fn innermost(text: &str) -> Cow<'_, [u8]> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text.as_bytes());
+    }
+    let mut bare = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bare.extend_from_slice(before.as_bytes());
+        let mut escape = after;
+        while let Some(inner) = escape.strip_prefix("25")
+            && hex_pair(inner).is_some()
+        {
+            escape = inner;
+        }
+        let byte = hex_pair(escape);
+        bare.push(byte.unwrap_or(b'%'));
+        rest = if byte.is_some() { escape.get(2..).unwrap_or_default() } else { after };
+    }
+    bare.extend_from_slice(rest.as_bytes());
+    Cow::Owned(bare)
+}
+
+fn hex_pair(text: &str) -> Option<u8> {
+    let digits = text.get(..2).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    u8::from_str_radix(digits, 16).ok()
 }
 
 /// How often a value is encoded on its way upstream.

@@ -1,7 +1,8 @@
-//! The admin listener: `/metrics`, `/livez`, `/readyz`, `/status`, `/reopen`. Never on the public
-//! listener.
+//! The admin listener: `/metrics`, `/livez`, `/readyz`, `/status`, `/reopen`, `/purge`. Never on
+//! the public listener.
 
 mod accept;
+mod purge;
 #[cfg(test)]
 mod tests;
 
@@ -12,13 +13,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, VARY};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, VARY,
+    WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Value, json};
 
+pub use self::purge::{Of, Order, Purge, Refusal};
 use super::drain::Drain;
 use crate::http::Body;
 use crate::metrics::Metrics;
+use crate::secret::Fingerprint;
 
 /// Writes what `/status` shows.
 pub type StatusSource = Arc<dyn Fn() -> Value + Send + Sync>;
@@ -30,33 +36,43 @@ pub type Reopen = Arc<dyn Fn(Option<&str>, Option<&str>) -> usize + Send + Sync>
 /// Sets the gauges that are computed when somebody asks.
 pub type Refresh = Arc<dyn Fn() + Send + Sync>;
 
-/// Answers on the admin listener. Everything it says is computed in memory, so it is ready at once.
+/// What POST needs at the moment; none = nothing.
+pub type Token = Arc<dyn Fn() -> Option<Fingerprint> + Send + Sync>;
+
+/// What the gateway has for its operator.
 #[derive(Clone)]
-pub struct AdminService {
-    metrics: Arc<Metrics>,
-    status: StatusSource,
-    refresh: Refresh,
-    reopen: Reopen,
-    drain: Drain,
+pub struct Desk {
+    /// For `/status`.
+    pub status: StatusSource,
+    /// For `/metrics`.
+    pub refresh: Refresh,
+    /// For `/reopen`.
+    pub reopen: Reopen,
+    /// For `/purge`.
+    pub purge: Purge,
+    /// For whoever wants to change something.
+    pub token: Token,
 }
 
-impl fmt::Debug for AdminService {
+impl fmt::Debug for Desk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdminService").field("drain", &self.drain).finish_non_exhaustive()
+        f.debug_struct("Desk").finish_non_exhaustive()
     }
+}
+
+/// Answers on the admin listener. Everything it says is computed in memory, so it is ready at once.
+#[derive(Clone, Debug)]
+pub struct AdminService {
+    metrics: Arc<Metrics>,
+    desk: Desk,
+    drain: Drain,
 }
 
 impl AdminService {
     /// `drain` is the public listener's: `/readyz` turns with it. The admin listener itself needs
     /// another one, finished later, so that it can still say so.
-    pub fn new(
-        metrics: Arc<Metrics>,
-        status: StatusSource,
-        refresh: Refresh,
-        reopen: Reopen,
-        drain: Drain,
-    ) -> Self {
-        Self { metrics, status, refresh, reopen, drain }
+    pub fn new(metrics: Arc<Metrics>, desk: Desk, drain: Drain) -> Self {
+        Self { metrics, desk, drain }
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
@@ -65,7 +81,8 @@ impl AdminService {
             "/livez" => |_, _| Page::text(StatusCode::OK, "ok\n"),
             "/readyz" => |admin, _| admin.readiness(),
             "/status" => |admin, _| admin.status(),
-            "/reopen" => return self.reopening(request),
+            "/reopen" => return self.act(request, Self::reopening),
+            "/purge" => return self.act(request, Self::purging),
             _ => |_, _| Page::problem(StatusCode::NOT_FOUND, NOT_FOUND),
         };
         match *request.method() {
@@ -75,31 +92,44 @@ impl AdminService {
         }
     }
 
-    /// What the upstream has said is forgotten. Whatever is named has to be there.
-    fn reopening<B>(&self, request: &Request<B>) -> Response<Body> {
+    /// What changes something: by POST, and with the token where there is one.
+    fn act<B>(&self, request: &Request<B>, action: fn(&Self, &str) -> Page) -> Response<Body> {
         if request.method() != Method::POST {
             return method_not_allowed("POST");
         }
+        if (self.desk.token)().is_some_and(|token| !is_shown(&token, request.headers())) {
+            return unauthorized();
+        }
+        action(self, request.uri().query().unwrap_or_default()).into_response(true)
+    }
+
+    /// What the upstream has said is forgotten. Whatever is named has to be there.
+    fn reopening(&self, query: &str) -> Page {
         let (mut upstream, mut label) = (None, None);
-        for pair in request.uri().query().unwrap_or_default().split('&').filter(|p| !p.is_empty()) {
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("upstream", name)) if upstream.is_none() => upstream = Some(name),
                 Some(("label", name)) if label.is_none() => label = Some(name),
-                _ => return Page::problem(StatusCode::BAD_REQUEST, REOPEN).into_response(true),
+                _ => return Page::problem(StatusCode::BAD_REQUEST, REOPEN),
             }
         }
-        let page = match (self.reopen)(upstream, label) {
+        match (self.desk.reopen)(upstream, label) {
             0 => Page::problem(StatusCode::NOT_FOUND, "There is no such label."),
-            reopened => {
-                let text = format!("{}\n", json!({ "reopened": reopened }));
-                Page::new(StatusCode::OK, "application/json", text)
-            }
-        };
-        page.into_response(true)
+            reopened => Page::done(&json!({ "reopened": reopened })),
+        }
+    }
+
+    /// What was asked for before now is not served any more, or only as something stale.
+    fn purging(&self, query: &str) -> Page {
+        match Order::parse(query).and_then(|order| (self.desk.purge)(&order)) {
+            Ok(purged) => Page::done(&purged),
+            Err(Refusal::Bad(why)) => Page::problem(StatusCode::BAD_REQUEST, &why),
+            Err(Refusal::Unknown(what)) => Page::problem(StatusCode::NOT_FOUND, &what),
+        }
     }
 
     fn metrics<B>(&self, request: &Request<B>) -> Page {
-        (self.refresh)();
+        (self.desk.refresh)();
         let face = accept::preferred(request.headers());
         Page::new(StatusCode::OK, face.content_type(), self.metrics.encode(face))
     }
@@ -113,7 +143,7 @@ impl AdminService {
     }
 
     fn status(&self) -> Page {
-        let mut text = format!("{:#}", (self.status)());
+        let mut text = format!("{:#}", (self.desk.status)());
         text.push('\n');
         Page::new(StatusCode::OK, "application/json", text)
     }
@@ -133,7 +163,8 @@ impl<B> tower::Service<Request<B>> for AdminService {
     }
 }
 
-const NOT_FOUND: &str = "The admin listener has /metrics, /livez, /readyz, /status and /reopen.";
+const NOT_FOUND: &str =
+    "The admin listener has /metrics, /livez, /readyz, /status, /reopen and /purge.";
 const REOPEN: &str = "POST /reopen?upstream=NAME&label=NAME; without a name, all of them.";
 
 struct Page {
@@ -145,6 +176,11 @@ struct Page {
 impl Page {
     fn new(status: StatusCode, content_type: &'static str, content: impl Into<Bytes>) -> Self {
         Self { status, content_type, content: content.into() }
+    }
+
+    /// What was done, on one line.
+    fn done(what: &Value) -> Self {
+        Self::new(StatusCode::OK, "application/json", format!("{what}\n"))
     }
 
     fn text(status: StatusCode, text: &'static str) -> Self {
@@ -182,5 +218,21 @@ fn method_not_allowed(allow: &'static str) -> Response<Body> {
     let page = Page::problem(StatusCode::METHOD_NOT_ALLOWED, &detail);
     let mut response = page.into_response(true);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// Whether a request shows the token (RFC 6750, section 2.1).
+fn is_shown(token: &Fingerprint, headers: &HeaderMap) -> bool {
+    let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    let (scheme, given) = given.split_at_checked(7).unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"bearer ") && token.recognises(given.trim_ascii())
+}
+
+fn unauthorized() -> Response<Body> {
+    let detail = "This needs the operator's token: Authorization: Bearer <admin.token>.";
+    let mut response = Page::problem(StatusCode::UNAUTHORIZED, detail).into_response(true);
+    // RFC 9110, section 11.6.1
+    let challenge = HeaderValue::from_static("Bearer realm=\"weir admin\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     response
 }

@@ -15,6 +15,7 @@ use crate::policy::endpoint::SetCookie;
 use crate::policy::freshness::Times;
 use crate::policy::range::{Ranged, range};
 use crate::policy::vary::Selector;
+use crate::store::purges::Membership;
 
 mod codings;
 
@@ -33,6 +34,7 @@ pub struct Entry {
     date: Option<SystemTime>,
     received: SystemTime,
     kept: Kept,
+    membership: Membership,
     codings: Option<Codings>,
     hits: AtomicU32,
     size: usize,
@@ -116,6 +118,7 @@ impl Entry {
         body: Bytes,
         received: SystemTime,
         kept: Kept,
+        membership: Membership,
     ) -> Self {
         strip_hop_by_hop(&mut headers);
         for name in NEVER_STORED.iter().chain(&kept.without) {
@@ -154,7 +157,7 @@ impl Entry {
         }
         let fields: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 64).sum();
         let selector = kept.selector.as_ref().map_or(0, Selector::size);
-        let size = OVERHEAD + fields + body.len() + selector;
+        let size = OVERHEAD + fields + body.len() + selector + membership.size();
         let hits = AtomicU32::new(0);
         Self {
             status,
@@ -166,6 +169,7 @@ impl Entry {
             date,
             received,
             kept,
+            membership,
             codings,
             hits,
             size,
@@ -205,6 +209,11 @@ impl Entry {
     /// Whether it answers this request's form of its question.
     pub fn answers(&self, request: &HeaderMap) -> bool {
         self.selector().is_none_or(|selector| selector.selects(request))
+    }
+
+    /// What a purge may hit it by.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
     }
 
     /// By what the upstream can confirm it.
@@ -361,6 +370,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::policy::endpoint::Lifetimes;
     use crate::policy::freshness::Stale;
+    use crate::store::purges::{Mark, Scopes};
 
     fn entry(fields: &[(&'static str, &'static str)]) -> (Entry, Instant) {
         let clock = Clock::system();
@@ -386,7 +396,8 @@ mod tests {
             .map(|&(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
             .collect();
         let body = Bytes::from_static(b"{}");
-        (Entry::new(StatusCode::OK, headers, body, clock.wall(), kept), now)
+        let nowhere = Membership::new(Scopes::from_iter([]), Mark::NONE);
+        (Entry::new(StatusCode::OK, headers, body, clock.wall(), kept, nowhere), now)
     }
 
     fn ask(entry: &Entry, method: &Method, tag: Option<&str>, now: Instant) -> Response<Body> {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::policy::cache_key::CacheKey;
 use crate::policy::vary::Selector;
+use crate::store::purges::Mark;
 
 /// The flights under way, each ending in a `T`: never more than the bound.
 #[derive(Debug)]
@@ -48,17 +49,29 @@ impl Wanted {
 }
 
 /// A flight's own: tells it from others, and whether its answer may still be kept.
-#[derive(Clone, Debug, Default)]
-pub struct Ticket(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    void: Arc<AtomicBool>,
+    mark: Mark,
+}
 
 impl Ticket {
+    fn new(mark: Mark) -> Self {
+        Self { void: Arc::default(), mark }
+    }
+
     /// Whether what it asks for has changed since it left.
     pub fn is_void(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.void.load(Ordering::Acquire)
+    }
+
+    /// How many purges there had been when it left.
+    pub fn mark(&self) -> Mark {
+        self.mark
     }
 
     fn void(&self) {
-        self.0.store(true, Ordering::Release);
+        self.void.store(true, Ordering::Release);
     }
 }
 
@@ -111,16 +124,33 @@ pub struct Asked {
     pub selector: Option<Selector>,
 }
 
+/// What has been purged until now, and since a flight left.
+#[derive(Clone, Copy)]
+pub struct Since<'p> {
+    /// How many purges there have been.
+    pub mark: Mark,
+    /// Whether none since that mark hits what is asked for.
+    pub is_current: &'p dyn Fn(Mark) -> bool,
+}
+
+impl std::fmt::Debug for Since<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Since").field("mark", &self.mark).finish_non_exhaustive()
+    }
+}
+
 impl<T: Clone + Send + Sync + 'static> Flights<T> {
     /// Joins the flight for a question, or starts one with the fetch that `fetch` makes, unless
     /// `most` are under way.
     ///
     /// `landed` looks once more, with the table locked, for what the caller did not find before:
-    /// the flight may have landed in between, and two fetches for one key are one too many.
+    /// the flight may have landed in between, and two fetches for one key are one too many. A
+    /// flight that left before a purge that hits what it asks for, by `since`, is not joined.
     pub fn board<F, R>(
         &self,
         asked: &Asked,
         most: usize,
+        since: Since<'_>,
         landed: impl FnOnce() -> Option<R>,
         fetch: impl FnOnce(Wanted, Ticket) -> F,
     ) -> Boarding<T, R>
@@ -128,8 +158,10 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let mut table = self.table.lock();
-        let same =
-            |flight: &Flight<T>| flight.open.clone().filter(|_| flight.selector == asked.selector);
+        let same = |flight: &Flight<T>| {
+            let fits = flight.selector == asked.selector && (since.is_current)(flight.ticket.mark);
+            flight.open.clone().filter(|_| fits)
+        };
         let flights = table.flights.get(&asked.key);
         if let Some((told, wanted)) = flights.and_then(|flights| flights.iter().find_map(same)) {
             return Boarding::Joins(Seat { told, _waits: wanted.0.subscribe() });
@@ -142,7 +174,7 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         }
         let (tell, told) = watch::channel(None);
         let (wanted, waits) = watch::channel(());
-        let (wanted, ticket) = (Wanted(Arc::new(wanted)), Ticket::default());
+        let (wanted, ticket) = (Wanted(Arc::new(wanted)), Ticket::new(since.mark));
         let flight = Flight {
             selector: asked.selector.clone(),
             open: Some((told.clone(), wanted.clone())),
@@ -161,8 +193,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     }
 
     /// A flight that nobody joins: it hears of changes like all others, until it is dropped.
-    pub fn alone(&self, asked: &Asked) -> Alone<T> {
-        let (selector, ticket) = (asked.selector.clone(), Ticket::default());
+    pub fn alone(&self, asked: &Asked, mark: Mark) -> Alone<T> {
+        let (selector, ticket) = (asked.selector.clone(), Ticket::new(mark));
         let flight = Flight { selector, open: None, ticket: ticket.clone() };
         self.table.lock().add(&asked.key, flight);
         Alone { _landing: self.landing(&asked.key, &ticket), ticket }
@@ -221,7 +253,7 @@ impl<T> Drop for Landing<T> {
         table.under_way -= 1;
         // A void one is off the table, and another may have its place.
         let Some(flights) = table.flights.get_mut(&self.key) else { return };
-        flights.retain(|flight| !Arc::ptr_eq(&flight.ticket.0, &self.ticket.0));
+        flights.retain(|flight| !Arc::ptr_eq(&flight.ticket.void, &self.ticket.void));
         if flights.is_empty() {
             table.flights.remove(&self.key);
         }
@@ -236,6 +268,8 @@ mod tests {
     use crate::policy::credential::CredentialId;
     use crate::policy::endpoint::{EndpointId, UpstreamId};
     use crate::policy::params::Canonical;
+
+    const NEVER: Since<'_> = Since { mark: Mark::NONE, is_current: &|_| true };
 
     fn asked() -> Asked {
         let key = CacheKey::new(
@@ -252,7 +286,7 @@ mod tests {
     where
         F: Future<Output = u32> + Send + 'static,
     {
-        flights.board(&asked(), 1, || None, |wanted, _| fetch(wanted))
+        flights.board(&asked(), 1, NEVER, || None, |wanted, _| fetch(wanted))
     }
 
     #[tokio::test]
@@ -305,9 +339,9 @@ mod tests {
     #[tokio::test]
     async fn what_has_just_landed_is_not_fetched_again_and_the_table_is_bounded() {
         let flights = Flights::<u32>::default();
-        let landed = flights.board(&asked(), 1, || Some("entry"), |_, _| async { 1 });
+        let landed = flights.board(&asked(), 1, NEVER, || Some("entry"), |_, _| async { 1 });
         assert!(matches!(landed, Boarding::Landed("entry")));
-        let full = flights.board(&asked(), 0, || None::<()>, |_, _| async { 1 });
+        let full = flights.board(&asked(), 0, NEVER, || None::<()>, |_, _| async { 1 });
         assert!(matches!(full, Boarding::Full));
         assert!(flights.is_empty());
     }
@@ -320,6 +354,7 @@ mod tests {
         let boarding = flights.board(
             &asked(),
             9,
+            NEVER,
             || None::<()>,
             |_, ticket| {
                 old = Some(ticket);
@@ -332,6 +367,7 @@ mod tests {
         let boarding = flights.board(
             &asked(),
             9,
+            NEVER,
             || None::<()>,
             |_, ticket| async move { u32::from(!ticket.is_void()) },
         );
@@ -350,8 +386,9 @@ mod tests {
             let request = [(http::header::ACCEPT_LANGUAGE, value)].into_iter().collect();
             Asked { selector: Some(Selector::of(&names, &request)), ..asked() }
         };
-        let board =
-            |asked: &Asked, n| flights.board(asked, 9, || None::<()>, |_, _| std::future::ready(n));
+        let board = |asked: &Asked, n| {
+            flights.board(asked, 9, NEVER, || None::<()>, |_, _| std::future::ready(n))
+        };
         let (de, fr) = (board(&form("de"), 1), board(&form("fr"), 2));
         let (Boarding::Leads(de), Boarding::Leads(fr)) = (de, fr) else { panic!("both lead") };
         assert!(matches!(board(&form("de"), 3), Boarding::Joins(_)));

@@ -9,3 +9,4 @@ pub mod ledger;
 pub mod limiter;
 pub mod meter;
 pub mod moment;
+pub mod purges;

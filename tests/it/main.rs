@@ -18,6 +18,7 @@ mod feedback;
 mod generic;
 mod limiter;
 mod promises;
+mod purge;
 mod readme;
 mod reload;
 mod support;

@@ -44,7 +44,7 @@ fn the_digest_tells_configurations_apart() {
     assert_ne!(one, good_with(SMALL, &[("WEIR_SERVER__WORKERS", "2")]).settings.digest);
 }
 
-/// All kinds of auth with all their secrets, three ways, and a client's key.
+/// All kinds of auth with all their secrets, three ways, a client's key and the operator's.
 fn with_secrets(secret: &str, way: usize, directory: &std::path::Path) -> (String, Env) {
     let file = directory.join("secret");
     std::fs::write(&file, secret).unwrap();
@@ -64,7 +64,8 @@ fn with_secrets(secret: &str, way: usize, directory: &std::path::Path) -> (Strin
             r#"kind = "oauth2", token_url = "https://h/t", client_id = {source}, client_secret = {source}"#
         ),
     ];
-    let mut text = format!("[[clients]]\nname = \"c\"\nkey = {source}\n");
+    let mut text =
+        format!("[admin]\ntoken = {source}\n[[clients]]\nname = \"c\"\nkey = {source}\n");
     for (index, auth) in auths.iter().enumerate() {
         let one = SMALL.replace("upstreams.u", &format!("upstreams.u{index}"));
         let one = one.replace(r#"kind = "none""#, auth);
@@ -89,8 +90,10 @@ proptest! {
         let broken = text.replace("kind", "kimd").replace("name = \"c\"", "name = 5");
         let printed = from_text("f", &broken, &env).unwrap_err().to_string();
         prop_assert!(!printed.contains(&secret), "{printed}");
-        let bare = format!("{SMALL}\n[[clients]]\nname = \"c\"\nkey = {}", toml::Value::from(secret.clone()));
-        let printed = from_text("f", &bare, &env).unwrap_err().to_string();
-        prop_assert!(!printed.contains(&secret), "{printed}");
+        for key in ["[[clients]]\nname = \"c\"\nkey", "[admin]\ntoken"] {
+            let bare = format!("{SMALL}\n{key} = {}", toml::Value::from(secret.clone()));
+            let printed = from_text("f", &bare, &env).unwrap_err().to_string();
+            prop_assert!(!printed.contains(&secret), "{printed}");
+        }
     }
 }

@@ -7,7 +7,8 @@ use super::*;
 
 const WEIR: &str = include_str!("../../../config/weir.toml");
 const DEMO: &str = include_str!("../../../config/demo.toml");
-const ZOOM_SECRETS: [(&str, &str); 2] = [("ZOOM_API_KEY", "k"), ("ZOOM_API_SECRET", "s")];
+const ZOOM_SECRETS: [(&str, &str); 3] =
+    [("ZOOM_API_KEY", "k"), ("ZOOM_API_SECRET", "s"), ("ADMIN_TOKEN", "t")];
 
 /// A file without a preset, as one for a load test would be.
 const GENERIC: &str = r#"

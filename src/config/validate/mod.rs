@@ -49,7 +49,7 @@ pub(super) fn settings(
     report: &mut Report,
 ) -> Settings {
     let secrets = secret::Secrets { outside };
-    let (server, admin) = server::listeners(raw, outside, report);
+    let (server, admin) = server::listeners(raw, &secrets, report);
     let upstreams = upstreams::all(&raw.upstreams, presets, &secrets, report);
     if raw.clients.is_empty() && report.is_whole("clients") {
         served::check_anonymous(&upstreams, report);

@@ -4,11 +4,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::Outside;
+use super::secret::Secrets;
 use crate::config::fault::{Report, nearest};
 use crate::config::raw::{self, Raw};
 use crate::config::settings::{Admin, Cache, Log, LogFormat, Server};
 use crate::config::units::Span;
+use crate::secret::Fingerprint;
 
 const MOST_WORKERS: u32 = 1024;
 /// hyper refuses to work with a smaller buffer.
@@ -18,10 +22,10 @@ const MOST_HEADER_BYTES: u64 = 16 << 20;
 const MOST_BODY_BYTES: u64 = 1 << 30;
 
 /// The two listeners, which must not be one.
-pub(super) fn listeners(raw: &Raw, outside: &dyn Outside, report: &mut Report) -> (Server, Admin) {
-    let state_dir = state_dir(raw, outside, report);
+pub(super) fn listeners(raw: &Raw, secrets: &Secrets<'_>, report: &mut Report) -> (Server, Admin) {
+    let state_dir = state_dir(raw, secrets.outside, report);
     let server = Server { state_dir, ..server(&raw.server, report) };
-    let admin = address("admin.listen", &raw.admin.listen, report);
+    let admin = admin(&raw.admin, secrets, report);
     let anonymous = raw.clients.is_empty() && !server.listen.ip().is_loopback();
     if anonymous && server.allow_anonymous {
         report.warn("server.listen", "anyone who reaches this address may call");
@@ -29,10 +33,28 @@ pub(super) fn listeners(raw: &Raw, outside: &dyn Outside, report: &mut Report) -
         let hint = "list [[clients]], or set server.allow_anonymous = true";
         report.fault_try("server.listen", "anonymous callers on a public address", hint);
     }
-    if collide(server.listen, admin) {
+    if collide(server.listen, admin.listen) {
         report.fault("admin.listen", "is the public listener's address too");
     }
-    (server, Admin { listen: admin })
+    (server, admin)
+}
+
+fn admin(raw: &raw::Admin, secrets: &Secrets<'_>, report: &mut Report) -> Admin {
+    let listen = address("admin.listen", &raw.listen, report);
+    let path = "admin.token";
+    let token = raw.token.as_ref().and_then(|source| secrets.resolve(path, source, report));
+    if let Some(token) = &token {
+        // What a request says is trimmed: such a token would never be recognised.
+        let text = token.expose();
+        if HeaderValue::from_str(text).is_err() || text != text.trim_ascii() {
+            report.fault(path, "holds characters that a header cannot carry");
+        }
+    }
+    if raw.token.is_none() && !listen.ip().is_loopback() {
+        let why = "anyone who reaches this address may purge the cache: set admin.token";
+        report.warn("admin.listen", why);
+    }
+    Admin { listen, token: token.as_ref().map(Fingerprint::of) }
 }
 
 fn server(raw: &raw::Server, report: &mut Report) -> Server {

@@ -18,8 +18,9 @@ use crate::policy::directives::RequestDirectives;
 use crate::policy::freshness::Freshness;
 use crate::request::{FetchRequest, RoutedRequest, Urgency};
 use crate::store::entry::{Asks, Entry};
-use crate::store::flight::{Asked, Boarding, Seat};
+use crate::store::flight::{Asked, Boarding, Seat, Since};
 use crate::store::moment::Moment;
+use crate::store::purges::Verdict;
 
 /// Asks the upstream.
 #[derive(Clone, Debug)]
@@ -55,7 +56,7 @@ where
         }
         // Somebody else's refresh may have landed since.
         let landed = || {
-            let now = state.entries.get(&request.key, &request.headers)?;
+            let now = state.stored(request)?;
             let same = older.as_ref().is_some_and(|older| Arc::ptr_eq(older, &now));
             (!same).then_some(())
         };
@@ -65,7 +66,11 @@ where
             let older = older.clone();
             self.fly(Departing { asked: asked.clone(), older, ticket }, question)
         };
-        drop(state.flights.board(&asked, request.max_flights, landed, fly));
+        let since = Since {
+            mark: state.purges.mark(),
+            is_current: &|then| state.is_current(&request.key, then),
+        };
+        drop(state.flights.board(&asked, request.max_flights, since, landed, fly));
     }
 
     /// Asks the upstream, or waits with whoever does.
@@ -136,7 +141,11 @@ where
         let state = &self.state;
         let landed = || state.fresh(request, wishes);
         let flight = self.clone();
-        state.flights.board(asked, request.max_flights, landed, |wanted, ticket| {
+        let since = Since {
+            mark: state.purges.mark(),
+            is_current: &|then| state.is_current(&request.key, then),
+        };
+        state.flights.board(asked, request.max_flights, since, landed, |wanted, ticket| {
             let older = older.entry().cloned();
             let question = fly::question(request, older.as_deref());
             let question = FetchRequest { wanted: Some(wanted), ..question };
@@ -149,7 +158,7 @@ where
         request.record.looked_up(CacheResult::Miss);
         let state = Arc::clone(&self.state);
         let asked = state.asked(&request);
-        let flight = state.flights.alone(&asked);
+        let flight = state.flights.alone(&asked, state.purges.mark());
         let (older_entry, ticket) = (older.entry().cloned(), flight.ticket.clone());
         let question = fly::question(&request, older_entry.as_deref());
         let landed = self.fly(Departing { asked, older: older_entry, ticket }, question).await;
@@ -209,6 +218,7 @@ fn outcome(
     // What could be used when the upstream was asked may have died since.
     if let (Some(detail), Older::Usable(entry)) = (landed.failure(), older)
         && entry.times().freshness(now) != Freshness::Dead
+        && state.purges.judge(entry.membership()) != Verdict::Gone
     {
         request.record.looked_up(CacheResult::Stale);
         return Ok(replay(entry, request, Status::StaleIfError { detail }, now));

@@ -17,6 +17,7 @@ use crate::error::GatewayError;
 use crate::http::Body;
 use crate::policy::cache_key::CacheKey;
 use crate::policy::endpoint::CacheRule;
+use crate::policy::invalidate::changes;
 use crate::request::{FetchRequest, RoutedRequest, Urgency};
 use crate::store::entry::Entry;
 use crate::store::flight::{Asked, Ticket};
@@ -40,6 +41,9 @@ where
     /// One request, one answer, nothing kept.
     pub(super) async fn pass_through(self, request: RoutedRequest, bypass: Bypass) -> Answer {
         let until = self.state.clock.timer(request.deadline);
+        let (world, route, method) =
+            (request.world, Arc::clone(&request.route), request.method.clone());
+        let target = target(&request.route, &request.key);
         let mut headers = request.headers;
         let body = collect(request.body, request.max_body_bytes);
         let body = tokio::time::timeout_at(until, body).await;
@@ -49,7 +53,7 @@ where
             headers.remove(header::CONTENT_LENGTH);
             headers.remove(header::EXPECT);
             let question = FetchRequest {
-                target: target(&request.route, &request.key),
+                target: Arc::clone(&target),
                 method: request.method,
                 route: request.route,
                 client: request.client,
@@ -66,6 +70,9 @@ where
         let answer = answer.await.unwrap_or(Err(GatewayError::Deadline))?;
         let why = Forward::Bypass(bypass);
         let status = answer.status();
+        if changes(&method, status) {
+            self.state.invalidate(&world, &route, &target, answer.headers());
+        }
         Ok(Status::Forwarded { why, status, stored: false, collapsed: false }.onto(answer))
     }
 

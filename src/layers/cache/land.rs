@@ -22,6 +22,7 @@ use crate::request::SentAt;
 use crate::store::entry::{self, Entry, Kept};
 use crate::store::flight::Asked;
 use crate::store::moment::Moment;
+use crate::store::purges::{Membership, Verdict};
 use crate::upstream::UpstreamError;
 use crate::world::Route;
 
@@ -184,11 +185,20 @@ impl State {
         let page_token = arrived.route.endpoint.page_token.as_ref();
         kept.times.oldest_age = page_token.and_then(|rule| page::oldest_age(rule, &whole.body));
         let Whole { status: stored_status, headers, body } = whole;
-        let entry = Entry::new(stored_status, headers, body, self.clock.wall(), kept);
+        let (key, mark) = (&departing.asked.key, departing.ticket.mark());
+        let scopes = self.purges.scopes(key, tags(&headers));
+        // A hard purge since it left: it is not even stale.
+        let is_gone = self.purges.verdict(&scopes, mark) == Verdict::Gone;
+        let stored = may_store && !departing.ticket.is_void() && !is_gone;
+        let (wall, membership) = (self.clock.wall(), Membership::new(scopes, mark));
+        let entry = Entry::new(stored_status, headers, body, wall, kept, membership);
         let entry = Arc::new(entry);
-        let stored = may_store && !departing.ticket.is_void();
         if stored {
-            self.entries.insert(Arc::clone(&departing.asked.key), Arc::clone(&entry));
+            self.entries.insert(Arc::clone(key), Arc::clone(&entry));
+            // Whoever declares it void does so before forgetting what is stored.
+            if departing.ticket.is_void() {
+                self.entries.remove(key);
+            }
         }
         Landed::Shared(Arc::new(Catch { entry, status, stored, quota }))
     }
@@ -288,6 +298,16 @@ impl State {
             Landed::Failed(_) => {}
         }
     }
+}
+
+/// By what the upstream itself groups its answers: names separated by commas, or by spaces.
+fn tags(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let text = |name, separator: char| {
+        let fields = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        fields.flat_map(move |value| value.split(separator))
+    };
+    let all = text("cache-tag", ',').chain(text("surrogate-key", ' '));
+    all.map(str::trim).filter(|tag| !tag.is_empty())
 }
 
 /// A whole answer.

@@ -7,9 +7,13 @@ use crate::layers::testing::{
     Fake, Rig, Setup, answer, endpoint, field, route, send, site, text, upstream,
 };
 use crate::policy::credential::AuthScheme;
-use crate::policy::endpoint::{Endpoint, EndpointId, KeyRule, Methods, Parameter, ParameterKind};
+use crate::policy::endpoint::{
+    CacheRule, Endpoint, EndpointId, KeyRule, Methods, Parameter, ParameterKind, UpstreamId,
+};
+use crate::policy::params::Canonical;
 use crate::secret::Secret;
-use crate::world::{Clients, Site};
+use crate::world::locate::MAX_PATH;
+use crate::world::{Clients, Site, World};
 
 fn of(rig: &Rig, mount: &str, name: &str, endpoints: Vec<Endpoint>) -> Site {
     let upstream = upstream(name, Setup::default(), &rig.metrics, &rig.clock);
@@ -208,5 +212,38 @@ async fn a_request_that_would_echo_our_credential_or_open_a_tunnel_is_refused() 
     for method in [Method::TRACE, Method::CONNECT] {
         let answer = led(&rig, method, "/files/x").await;
         assert!(answer.starts_with("405 GET, HEAD, POST"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_upstreams_own_path_means_what_a_clients_does() {
+    let rig = Rig::new();
+    let world = three(&rig);
+    let deep = world.table(&UpstreamId::new("deep")).unwrap();
+    let ours = world.locate(&Method::GET, "/a/b/x/%41", Some("b=2&a=1"), |_| {}).unwrap();
+    let theirs = deep.locate(&Method::GET, "/x/A", Some("a=1&b=2")).unwrap();
+    let key = |(route, parameters): (Arc<Route>, _)| route.key(Some(&rig.client), parameters);
+    assert_eq!(key(ours), key(theirs));
+    for (method, path) in
+        [(Method::GET, "/x/%2e%2e"), (Method::GET, "/x/%zz"), (Method::TRACE, "/x/A")]
+    {
+        assert!(deep.locate(&method, path, None).is_err(), "{method} {path}");
+    }
+    assert!(world.table(&UpstreamId::new("nowhere")).is_none());
+}
+
+#[tokio::test]
+async fn the_client_is_part_of_a_key_where_the_rule_says_so_and_never_of_the_question() {
+    for (vary_by_client, same) in [(true, false), (false, true)] {
+        let rig = Rig::with(|setup| {
+            if let CacheRule::Override(rule) = &mut setup.cache {
+                rule.vary_by_client = vary_by_client;
+            }
+        });
+        let nothing = || Canonical { path: Vec::new(), query: Vec::new() };
+        let (one, nobody) =
+            (rig.route.key(Some(&rig.client), nothing()), rig.route.key(None, nothing()));
+        assert_eq!(one == nobody, same);
+        assert_eq!(one.question(), nobody.question());
     }
 }

@@ -223,6 +223,15 @@ proptest! {
     }
 
     #[test]
+    fn layers_of_encoding_make_no_difference(value in "[a%25/é]{0,12}|.*", times in 0..4_u8, lower: bool) {
+        let encoded = encode(&value, times, lower);
+        prop_assert_eq!(innermost(&encoded), innermost(&value));
+        if !value.contains('%') {
+            prop_assert_eq!(&*innermost(&encoded), value.as_bytes());
+        }
+    }
+
+    #[test]
     fn encoded_segments_decode_to_their_value(value in ".*") {
         let once = encode_segment(&value, EncodeTimes::Once);
         prop_assert_eq!(percent_decode_str(&once).decode_utf8().unwrap(), value.as_str());

@@ -1,37 +1,60 @@
+use std::sync::Mutex;
+
 use http_body_util::BodyExt as _;
 use prometheus_client::metrics::gauge::Gauge;
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::secret::Secret;
 
 struct Admin {
     service: AdminService,
     drain: Drain,
+    token: Arc<Mutex<Option<Fingerprint>>>,
 }
 
 fn admin() -> Admin {
     let metrics = Arc::new(Metrics::new());
     let entries: Gauge = metrics.cache_entries.clone();
     let drain = Drain::new();
-    let service = AdminService::new(
-        metrics,
-        Arc::new(|| json!({ "config": "abc" })),
-        Arc::new(move || {
+    let token = Arc::new(Mutex::new(None));
+    let desk = Desk {
+        status: Arc::new(|| json!({ "config": "abc" })),
+        refresh: Arc::new(move || {
             entries.set(7);
         }),
-        Arc::new(|upstream, label| match (upstream, label) {
+        reopen: Arc::new(|upstream, label| match (upstream, label) {
             (None, None) => 4,
             (Some("zoom"), Some("heavy")) => 1,
             _ => 0,
         }),
-        drain.clone(),
-    );
-    Admin { service, drain }
+        purge: Arc::new(|order| match &order.of {
+            Of::Tag { tag, .. } if tag == "none" => Err(Refusal::Unknown("no tag".to_owned())),
+            of => Ok(json!({ "purged": of.as_str(), "mode": order.mode.as_str() })),
+        }),
+        token: Arc::new({
+            let token: Arc<Mutex<Option<Fingerprint>>> = Arc::clone(&token);
+            move || token.lock().unwrap().clone()
+        }),
+    };
+    Admin { service: AdminService::new(metrics, desk, drain.clone()), drain, token }
 }
 
 impl Admin {
     async fn ask(&self, method: &str, path: &str) -> (http::response::Parts, String) {
-        let request = Request::builder().method(method).uri(path).body(()).unwrap();
+        self.ask_with(method, path, "").await
+    }
+
+    async fn ask_with(
+        &self,
+        method: &str,
+        path: &str,
+        authorization: &str,
+    ) -> (http::response::Parts, String) {
+        let mut request = Request::builder().method(method).uri(path).body(()).unwrap();
+        if !authorization.is_empty() {
+            request.headers_mut().insert(AUTHORIZATION, authorization.parse().unwrap());
+        }
         let (parts, body) = self.service.clone().oneshot(request).await.unwrap().into_parts();
         let content = body.collect().await.unwrap().to_bytes();
         (parts, String::from_utf8(content.to_vec()).unwrap())
@@ -102,4 +125,60 @@ async fn anything_else_is_a_problem() {
     assert_eq!(parts.status, 405);
     assert_eq!(parts.headers[ALLOW], "GET, HEAD");
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["title"], "Method Not Allowed");
+}
+
+#[tokio::test]
+async fn what_is_purged_is_told_and_what_makes_no_sense_is_a_problem() {
+    let admin = admin();
+    for (method, path, status, told) in [
+        ("POST", "/purge?all=true&mode=soft", 200, r#"{"mode":"soft","purged":"all"}"#),
+        ("POST", "/purge?tag=none", 404, "no tag"),
+        ("POST", "/purge", 400, "POST /purge?url="),
+        ("POST", "/purge?tag=a&mode=x", 400, "mode is soft or hard."),
+        ("GET", "/purge?all=true", 405, "POST"),
+        ("DELETE", "/purge?all=true", 405, "POST"),
+    ] {
+        let (parts, text) = admin.ask(method, path).await;
+        assert_eq!(parts.status, status, "{method} {path}: {text}");
+        assert!(text.contains(told), "{method} {path}: {text}");
+        let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+        assert_eq!(parts.headers[CONTENT_TYPE], kind);
+    }
+}
+
+#[tokio::test]
+async fn whoever_wants_to_change_something_shows_the_token_there_is_now() {
+    let admin = admin();
+    let actions = ["/purge?all=true", "/reopen"];
+    for action in actions {
+        assert_eq!(admin.ask("POST", action).await.0.status, 200);
+    }
+    *admin.token.lock().unwrap() = Some(Fingerprint::of(&Secret::new("let-me-in")));
+    for (authorization, status) in [
+        ("", 401),
+        ("Bearer", 401),
+        ("Bearer ", 401),
+        ("Bearer let-me-out", 401),
+        ("Basic let-me-in", 401),
+        ("let-me-in", 401),
+        ("Bearer let-me-in", 200),
+        ("bearer  let-me-in", 200),
+    ] {
+        for action in actions {
+            let (parts, text) = admin.ask_with("POST", action, authorization).await;
+            assert_eq!(parts.status, status, "{authorization:?} {action}");
+            let challenge = parts.headers.get(WWW_AUTHENTICATE);
+            assert_eq!(challenge.is_some(), status == 401);
+            assert!(!text.contains("let-me"), "{text}");
+        }
+    }
+    for (method, path, status) in [
+        ("GET", "/status", 200),
+        ("HEAD", "/metrics", 200),
+        ("GET", "/purge", 405),
+        ("POST", "/metrics", 405),
+        ("POST", "/nowhere", 405),
+    ] {
+        assert_eq!(admin.ask(method, path).await.0.status, status, "{method} {path}");
+    }
 }

@@ -1,0 +1,47 @@
+//! What is in memory is no answer any more once somebody has changed what it is about.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use super::State;
+use crate::policy::invalidate::changed;
+use crate::store::flight::Asked;
+use crate::world::{Clients, Route, World};
+
+impl State {
+    /// RFC 9111, section 4.4: forgets what a change was made to, and what its answer names, and
+    /// keeps flights that have left from bringing it back.
+    pub(super) fn invalidate(
+        &self,
+        world: &World,
+        route: &Route,
+        target: &str,
+        answer: &HeaderMap,
+    ) {
+        let upstream = &route.upstream;
+        let Some(table) = world.table(&upstream.id) else { return };
+        for path in changed(&upstream.base_url, target, answer) {
+            let (path, query) = match path.split_once('?') {
+                Some((path, query)) => (path, Some(query)),
+                None => (path.as_str(), None),
+            };
+            // What nothing answers to is not stored either.
+            let Ok((found, parameters)) = table.locate(&Method::GET, path, query) else { continue };
+            let forget = |client| {
+                let key = Arc::new(found.key(client, parameters.clone()));
+                // In this order: what has left is not stored after it has been forgotten.
+                self.flights.void(&key);
+                self.entries.remove(&key);
+                self.moments.forget(&Asked { key, selector: None });
+            };
+            match (&world.clients, found.endpoint.cache.varies_by_client()) {
+                (Clients::Keyed(clients), true) => {
+                    clients.values().for_each(|client| forget(Some(&**client)));
+                }
+                (Clients::Anonymous(client), true) => forget(Some(&**client)),
+                (_, false) => forget(None),
+            }
+        }
+    }
+}
