@@ -12,6 +12,7 @@ use crate::error::GatewayError;
 use crate::http::{Body, strip_hop_by_hop};
 use crate::policy::cache_key::CacheKey;
 use crate::policy::endpoint::{CacheRule, Spelling};
+use crate::policy::listing::Extent;
 use crate::policy::params::{BadParameter, Canonical};
 use crate::policy::route::Route as Match;
 use crate::policy::spelling::{could_split, has_broken_escape, has_dot_segment};
@@ -60,6 +61,7 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
     let IdentifiedRequest { edge, client } = request;
     let (head, body) = edge.http.into_parts();
     let (route, parameters) = find(&edge.world, &head, |route| edge.record.routed(route))?;
+    let extent = Extent::asked(&route.endpoint, &head.method, head.uri.query())?;
     let by_client =
         matches!(route.endpoint.cache, CacheRule::Override { vary_by_client: true, .. });
     let key = CacheKey::new(
@@ -86,6 +88,7 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
         max_flights: edge.world.max_in_flight,
         deadline: edge.deadline,
         record: edge.record,
+        extent,
     })
 }
 

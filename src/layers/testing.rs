@@ -22,6 +22,7 @@ use crate::policy::endpoint::{
     CacheRule, Endpoint, EndpointId, KeyRule, Lifetimes, Methods, PageTokenRule, Priority,
     Spelling, UpstreamId, Weight,
 };
+use crate::policy::listing::Extent;
 use crate::policy::params::Canonical;
 use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
 use crate::policy::route::RouteTable;
@@ -194,6 +195,7 @@ impl Rig {
             max_flights: 100,
             deadline: self.clock.now() + 30 * SECOND,
             record: Arc::default(),
+            extent: Extent::Page,
         }
     }
 

@@ -20,6 +20,7 @@ fn used() -> Metrics {
     for result in CacheResult::ALL {
         endpoint.cache(result);
     }
+    endpoint.walk(WalkResult::Whole);
     endpoint.upstream(UpstreamStatus::Code(200), 0.2);
     endpoint.upstream(UpstreamStatus::Code(299), 0.2);
     endpoint.upstream(UpstreamStatus::Failed("timeout"), 10.0);

@@ -31,6 +31,11 @@ impl CacheKey {
         Self { upstream, credential, endpoint, client, parameters }
     }
 
+    /// The same asker's key of another question to the same endpoint.
+    pub fn asking(&self, parameters: Canonical) -> Self {
+        Self { parameters, ..self.clone() }
+    }
+
     /// The parameters of the question.
     pub fn parameters(&self) -> &Canonical {
         &self.parameters

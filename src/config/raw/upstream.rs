@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SecretSource;
-use crate::config::units::{OneOrMany, Part, Scalar, Span};
+use crate::config::units::{Bytes, OneOrMany, Part, Scalar, Span};
 
 /// An API that requests are forwarded to.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -320,6 +320,30 @@ pub(crate) struct PageToken {
     /// How much of that is left to the reader at least. Absent: 2m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub margin: Option<Span>,
+    /// How clients ask for all pages in one answer. Absent: they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<Whole>,
+}
+
+/// How clients ask for all pages of a listing in one answer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Whole {
+    /// The query parameter that asks for it; never sent upstream. Absent: page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// The one value that it may have. Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The top-level member of the JSON answer that holds a page's items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<String>,
+    /// Longer listings are refused. Absent: 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_pages: Option<u32>,
+    /// Larger answers are refused. Absent: 16MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<Bytes>,
 }
 
 /// What values a query parameter may take: `one_of`, `min` and `max`, or `max_length`.
