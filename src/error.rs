@@ -195,29 +195,29 @@ impl GatewayError {
             Self::Internal => (500, "internal", "Internal error", Level::Error, None),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        return Row { status, code, title, level, retry_after };
-
-        fn listing_row(fault: &ListingFault) -> Cells {
-            match fault {
-                ListingFault::TooLong { .. } => {
-                    (422, "listing-too-long", "Listing too long", Level::Silent, None)
-                }
-                ListingFault::TooLarge { .. } => {
-                    (422, "listing-too-large", "Listing too large", Level::Silent, None)
-                }
-                ListingFault::NoTime { .. } => {
-                    (504, "listing-time", "Gateway timeout", Level::Silent, None)
-                }
-                ListingFault::Unusable { .. } => {
-                    (502, "listing-unusable", "Bad gateway", Level::Warn, None)
-                }
-            }
-        }
+        Row { status, code, title, level, retry_after }
     }
 
     /// Whether the budget is what stands in the way.
     pub fn is_quota(&self) -> bool {
         matches!(self, Self::Limited { .. })
+    }
+}
+
+fn listing_row(fault: &ListingFault) -> Cells {
+    match fault {
+        ListingFault::TooLong { .. } => {
+            (422, "listing-too-long", "Listing too long", Level::Silent, None)
+        }
+        ListingFault::TooLarge { .. } => {
+            (422, "listing-too-large", "Listing too large", Level::Silent, None)
+        }
+        ListingFault::NoTime { .. } => {
+            (504, "listing-time", "Gateway timeout", Level::Silent, None)
+        }
+        ListingFault::Unusable { .. } => {
+            (502, "listing-unusable", "Bad gateway", Level::Warn, None)
+        }
     }
 }
 

@@ -200,6 +200,7 @@ fn every_family_of_the_design_is_there_under_its_name() {
         ("weir_limit_refused_total", "counter"),
         ("weir_limit_queue", "gauge"),
         ("weir_upstream_throttled_total", "counter"),
+        ("weir_listing_walks_total", "counter"),
         ("weir_limit_observed_total", "counter"),
         ("weir_limit_pace_ratio", "gauge"),
         ("weir_limit_closed_seconds", "gauge"),
@@ -218,7 +219,7 @@ fn every_family_of_the_design_is_there_under_its_name() {
         assert_eq!(parsed.types.get(name).map(String::as_str), Some(kind), "{name}");
     }
     let ours = parsed.types.keys().filter(|name| name.starts_with("weir_")).count();
-    assert_eq!(ours, 30, "a family this test does not know: {:#?}", parsed.types);
+    assert_eq!(ours, 31, "a family this test does not know: {:#?}", parsed.types);
 }
 
 #[test]
@@ -238,6 +239,7 @@ fn figures_stand_in_the_series_they_belong_to() {
     close("weir_limit_saved_total{client=bil\"ling\\\n,label=heavy,upstream=zoom}", 2.0);
     close("weir_limit_queue{label=heavy,upstream=zoom}", 4.0);
     close("weir_in_flight", 3.0);
+    close("weir_listing_walks_total{endpoint=list-users,result=whole}", 1.0);
     close("weir_limit_observed_total{client=console,label=heavy,reason=wait,upstream=zoom}", 1.0);
     close("weir_upstream_hints_total{hint=absurd,label=heavy,upstream=zoom}", 1.0);
     close("weir_label_mismatch_total{category=other,label=heavy,upstream=zoom}", 1.0);

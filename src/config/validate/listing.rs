@@ -36,7 +36,7 @@ pub(super) fn whole(
     }
     let parameter = raw.parameter.as_deref().unwrap_or("page");
     if let Some(why) = taken(parameter, endpoint, known) {
-        let hint = r#"choose another, such as "walk""#;
+        let hint = "choose a name that the endpoint does not use";
         report.fault_try(&format!("{path}.parameter"), why, hint);
     }
     let value = raw.value.as_deref().unwrap_or("all");
@@ -51,7 +51,9 @@ pub(super) fn whole(
             "is required",
             r#"name the member that holds a page's items, such as "users""#,
         ),
-        Some(items) if endpoint.page_token.as_ref().is_some_and(|t| is(&t.response, items)) => {
+        Some(items)
+            if endpoint.page_token.as_ref().is_some_and(|t| is(t.response.as_ref(), items)) =>
+        {
             let why = format!("{items:?} is the member that names the next page");
             report.fault_try(&at, why, "name the array");
         }
@@ -82,7 +84,7 @@ fn taken(name: &str, endpoint: &raw::Endpoint, known: &Known<'_>) -> Option<Stri
     let in_key = |key: &KeyRule| matches!(key, KeyRule::Only(key) if key.iter().any(|k| k == name));
     let why = if name.is_empty() {
         "is empty"
-    } else if token.is_some_and(|token| is(&token.request, name)) {
+    } else if token.is_some_and(|token| is(token.request.as_ref(), name)) {
         "asks for the next page already"
     } else if known.rules.parameters.iter().any(|declared| declared.name == name)
         || known.in_path.contains(&name)
@@ -98,6 +100,6 @@ fn taken(name: &str, endpoint: &raw::Endpoint, known: &Known<'_>) -> Option<Stri
     Some(if name.is_empty() { why.to_owned() } else { format!("{name:?} {why}") })
 }
 
-fn is(text: &Option<String>, other: &str) -> bool {
-    text.as_deref() == Some(other)
+fn is(text: Option<&String>, other: &str) -> bool {
+    text.is_some_and(|text| text == other)
 }

@@ -23,8 +23,38 @@ pub(super) struct Told {
     age: u64,
     /// Where the one came from that was hardest to get.
     source: Option<CacheResult>,
-    cache_control: Option<Option<HeaderValue>>,
+    cache_control: CacheControl,
     quota: HeaderMap,
+}
+
+/// What the pages say of keeping them.
+#[derive(Debug, Default)]
+enum CacheControl {
+    /// No page yet.
+    #[default]
+    Unsaid,
+    /// All the same, be it nothing.
+    Agreed(Option<HeaderValue>),
+    /// Not the same: nobody shall keep what is made of them.
+    Mixed,
+}
+
+impl CacheControl {
+    fn and(self, said: Option<&HeaderValue>) -> Self {
+        match self {
+            Self::Unsaid => Self::Agreed(said.cloned()),
+            Self::Agreed(before) if before.as_ref() == said => Self::Agreed(before),
+            Self::Agreed(_) | Self::Mixed => Self::Mixed,
+        }
+    }
+
+    fn field(self) -> Option<HeaderValue> {
+        match self {
+            Self::Agreed(said) => said,
+            Self::Unsaid => None,
+            Self::Mixed => Some(HeaderValue::from_static("no-store")),
+        }
+    }
 }
 
 /// From what costs nothing to what is never in memory.
@@ -46,11 +76,8 @@ impl Told {
         let age = headers.get(header::AGE).and_then(|age| age.to_str().ok()?.parse().ok());
         self.age = self.age.max(age.unwrap_or(0));
         self.source = self.source.into_iter().chain([source]).max_by_key(|source| rank(*source));
-        let said = headers.get(header::CACHE_CONTROL).cloned();
-        // Where they differ, nobody shall keep what is made of them.
-        let agreed = self.cache_control.take().is_none_or(|before| before == said);
-        let no_store = || Some(HeaderValue::from_static("no-store"));
-        self.cache_control = Some(if agreed { said } else { no_store() });
+        let said = headers.get(header::CACHE_CONTROL);
+        self.cache_control = std::mem::take(&mut self.cache_control).and(said);
         for name in QUOTA_FIELDS {
             if let Some(value) = headers.get(&name) {
                 self.quota.insert(name, value.clone());
@@ -77,7 +104,7 @@ impl Told {
         headers.insert(header::AGE, HeaderValue::from(self.age));
         headers.insert(PAGES, HeaderValue::from(pages));
         headers.insert(TOKENS_SPENT, HeaderValue::from(spent));
-        if let Some(Some(value)) = self.cache_control {
+        if let Some(value) = self.cache_control.field() {
             headers.insert(header::CACHE_CONTROL, value);
         }
         if let Ok(value) = HeaderValue::try_from(cache_status(source, pages)) {

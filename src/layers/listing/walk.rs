@@ -82,7 +82,9 @@ where
     pub(super) async fn run(mut self) -> Result<Outcome, GatewayError> {
         let outcome = match self.pass().await? {
             Pass::TokenRefused { walked, .. } if self.may_restart() => {
-                walked.into_iter().for_each(|key| self.memory.forget(key));
+                for key in walked {
+                    self.memory.forget(key);
+                }
                 self.pass().await?
             }
             pass => pass,

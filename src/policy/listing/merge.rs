@@ -80,7 +80,7 @@ impl Merge {
         let fault = reader.fault;
         let page = read.and_then(|page| json.end().map(|()| page));
         let unusable = |why| ListingFault::Unusable { page: self.pages, why };
-        let page = page.map_err(|_| fault.unwrap_or(unusable(NOT_A_LISTING)))?;
+        let page = page.map_err(|_text| fault.unwrap_or(unusable(NOT_A_LISTING)))?;
         if page.next.as_ref().is_some_and(|next| next.len() > MAX_TOKEN) {
             return Err(unusable("its token is too long"));
         }
@@ -217,7 +217,7 @@ fn next(raw: &str) -> Result<Option<String>, Odd> {
     match raw {
         "null" | "false" => Ok(None),
         _ => {
-            let token: String = serde_json::from_str(raw).map_err(|_| Odd)?;
+            let token: String = serde_json::from_str(raw).map_err(|_text| Odd)?;
             Ok(Some(token).filter(|token| !token.is_empty()))
         }
     }
