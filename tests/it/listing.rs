@@ -1,7 +1,5 @@
 //! A whole listing in one answer: what it costs, when it is refused, and that it is whole.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Method;
@@ -66,7 +64,7 @@ async fn a_thousand_users_cost_four_tokens_and_the_second_time_none() {
     assert_eq!(metrics.sum("weir_limit_spent_total", &[("label", "heavy")]), 4);
     let lines =
         until("three lines", async || Some(gateway.log()).filter(|log| log.lines().count() == 3));
-    assert!(lines.await.lines().all(|line| line.contains("\"status\":200")));
+    assert!(lines.await.lines().all(|line| line.contains("response.status_code\":200")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,7 +87,7 @@ async fn where_it_is_off_the_parameter_is_any_other() {
     assert!(!page.next_page().is_empty());
     // One that passes everything on passes this on.
     let echo = Upstream::echo().await;
-    let gateway = start(&generic(&echo, "", ""), clock()).await;
+    let gateway = start(&generic(&echo, SECOND, ""), clock()).await;
     gateway.get("/list?page=all&size=2").await;
     assert_eq!(echo.received()[0].target, "/list?page=all&size=2");
 }
@@ -201,7 +199,6 @@ base_url = "http://{}"
 kind = "none"
 [upstreams.own.labels.scarce]
 {label}
-per_second = 100
 pool = "day"
 [upstreams.own.pools.day]
 per_day = 12
@@ -216,6 +213,7 @@ page_token = {{ request = "cursor", response = "next", lifetime = "15m" {all} }}
     )
 }
 
+const SECOND: &str = "per_second = 100";
 const GENERIC_ON: &str = ", all = { items = \"users\" }";
 
 /// A listing of ten pages, of which the answers tell how many records there are.
@@ -226,7 +224,7 @@ async fn ten_pages() -> Upstream {
         let body = format!(
             r#"{{"total_records":20,"page_size":2,"next":"{next}","users":[{cursor}.0, 1e400]}}"#
         );
-        answer(200, "content-type: application/json\r\nx-ratelimit-note: 1\r\n", &body)
+        answer(200, "content-type: application/json\r\nweir-pages: 99\r\n", &body)
     })
     .await
 }
@@ -239,7 +237,7 @@ async fn left(gateway: &Running) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_budget_that_is_too_small_is_told_after_one_page() {
     let upstream = ten_pages().await;
-    let gateway = start(&generic(&upstream, "", GENERIC_ON), clock()).await;
+    let gateway = start(&generic(&upstream, SECOND, GENERIC_ON), clock()).await;
     let whole = gateway.get("/list?page=all").await;
     assert_eq!(told(&whole), (200, "10", "10", "weir; fwd=miss; detail=pages-10"));
     let users: Vec<_> = (0..10).map(|cursor| format!("{cursor}.0,1e400")).collect();
@@ -247,6 +245,8 @@ async fn a_budget_that_is_too_small_is_told_after_one_page() {
         format!(r#"{{"total_records":20,"page_size":2,"next":"","users":[{}]}}"#, users.join(","));
     assert_eq!(whole.text(), expected, "as the upstream wrote it");
     assert_eq!(left(&gateway).await, 2);
+    let asked: Vec<_> = upstream.received().into_iter().map(|asked| asked.target).collect();
+    assert_eq!(asked[..2], ["/list", "/list?cursor=1"], "never by a name of ours");
 
     gateway.clock.advance(Duration::from_secs(20));
     let refused = gateway.get("/list?page=all").await;
@@ -259,7 +259,7 @@ async fn a_budget_that_is_too_small_is_told_after_one_page() {
     assert_eq!((upstream.received().len(), left(&gateway).await), (11, 1), "page 1 was paid");
 
     gateway.clock.advance(Duration::from_secs(20));
-    gateway.get("/list").await;
+    assert_eq!(gateway.get("/list").await.header("weir-pages"), "", "only weir says that");
     gateway.clock.advance(Duration::from_secs(20));
     // Nothing is left: not even the first page.
     gateway.get("/list?page=all").await.problem(429, "quota-day");
@@ -277,23 +277,13 @@ async fn what_the_pace_cannot_bring_in_time_is_told_after_one_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_hangs_up_ends_its_walk() {
-    let asked = Arc::new(AtomicU32::new(0));
-    let gate = Arc::new((Mutex::new(()), AtomicBool::new(false)));
-    let (count, held) = (Arc::clone(&asked), Arc::clone(&gate));
-    let upstream = Upstream::start(move |_| {
-        let n = count.fetch_add(1, Ordering::SeqCst);
-        // The second answer comes when the client has gone.
-        while n == 1 && !held.1.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
-        let body = format!(r#"{{"next":"{n}","users":[{n}]}}"#);
-        answer(200, "content-type: application/json\r\n", &body)
-    })
-    .await;
-    let gateway = start(&generic(&upstream, "", GENERIC_ON), clock()).await;
-    let client = gateway.client();
-    let walk = tokio::spawn(async move { client.get("/list?page=all").await });
-    let second = async || (asked.load(Ordering::SeqCst) == 2).then_some(());
+    let gateway = zoom(ON).await;
+    let session = gateway.sandbox.start(None, 1_000).unwrap();
+    let first = gateway.get(&users(&session, "?page_size=300")).await;
+    gateway.sandbox.set_latency(Duration::from_millis(300));
+    let (client, target) = (gateway.client(), all(&session));
+    let walk = tokio::spawn(async move { client.get(&target).await });
+    let second = async || (gateway.heavy().arrived == 2).then_some(());
     until("the second page is asked for", second).await;
     walk.abort();
     let gone = async || {
@@ -302,12 +292,16 @@ async fn a_client_that_hangs_up_ends_its_walk() {
         (walks == 1).then_some(())
     };
     until("the walk has ended", gone).await;
-    gate.1.store(true, Ordering::SeqCst);
-    // Whoever asks now is answered; the walk asks for nothing more.
-    gateway.get("/list?x=1").await;
-    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    // The second page is on its way all the same, for whoever asks for it.
+    let token = first.next_page();
+    let second = gateway.get(&users(&session, &format!("?page_size=300&next_page_token={token}")));
+    assert_eq!(second.await.status, 200);
+    gateway.sandbox.set_latency(Duration::ZERO);
+    let other = gateway.sandbox.start(None, 7).unwrap();
+    gateway.get(&users(&other, "")).await;
+    assert_eq!(gateway.heavy().arrived, 3, "the walk asks for nothing more");
     let log =
-        until("both lines", async || Some(gateway.log()).filter(|log| log.lines().count() == 2));
+        until("four lines", async || Some(gateway.log()).filter(|log| log.lines().count() == 4));
     let log = log.await;
-    assert!(log.contains("\"status\":499"), "{log}");
+    assert!(log.contains("response.status_code\":499"), "{log}");
 }
