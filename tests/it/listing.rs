@@ -294,8 +294,8 @@ async fn a_client_that_hangs_up_ends_its_walk() {
     until("the walk has ended", gone).await;
     // The second page is on its way all the same, for whoever asks for it.
     let token = first.next_page();
-    let second = gateway.get(&users(&session, &format!("?page_size=300&next_page_token={token}")));
-    assert_eq!(second.await.status, 200);
+    let second = users(&session, &format!("?page_size=300&next_page_token={token}"));
+    assert_eq!(gateway.get(&second).await.status, 200);
     gateway.sandbox.set_latency(Duration::ZERO);
     let other = gateway.sandbox.start(None, 7).unwrap();
     gateway.get(&users(&other, "")).await;
