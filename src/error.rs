@@ -88,6 +88,9 @@ pub enum GatewayError {
     /// There is no token to authorize the request with.
     #[error("the request cannot be authorized: {0}")]
     Credential(#[from] AuthError),
+    /// The client wants nothing but what is in memory, and that is nothing.
+    #[error("there is no stored answer, and only a stored one was asked for")]
+    NotStored,
     /// The flight that would have answered ended without a word.
     #[error("the fetch was lost")]
     FlightLost,
@@ -190,12 +193,19 @@ impl GatewayError {
             }
             Self::Upstream(_) => (502, "upstream-failed", "Bad gateway", Level::Warn, None),
             Self::Credential(_) => (502, "credential", "Bad gateway", Level::Warn, None),
+            // RFC 9111, section 5.2.1.7.
+            Self::NotStored => (504, "not-stored", "Not stored", Level::Silent, None),
             Self::FlightLost => (500, "flight-lost", "Internal error", Level::Error, None),
             Self::Abandoned => (500, "abandoned", "Internal error", Level::Silent, None),
             Self::Internal => (500, "internal", "Internal error", Level::Error, None),
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Row { status, code, title, level, retry_after }
+    }
+
+    /// Whether asking again in a moment would most likely end the same way, at the same cost.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::Upstream(_) | Self::Credential(_))
     }
 
     /// Whether the budget is what stands in the way.

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::settings::LogFormat;
+use crate::layers::cache::Limits as CacheLimits;
 use crate::layers::observe::Witness;
 use crate::metrics::Metrics;
 use crate::serve::{AdminService, Drain, Finished, Limits, serve};
@@ -101,13 +102,18 @@ impl Gateway {
         let evicted = Arc::clone(&metrics);
         let entries = EntryCache::new(
             settings.cache.max_bytes,
+            clock.clone(),
             Box::new(move |cause| evicted.cache_evicted(cause)),
         );
         let parts = Parts {
             clock,
             witness: Arc::clone(&witness),
             entries: entries.clone(),
-            max_entry_bytes: settings.cache.max_entry_bytes,
+            cache_limits: CacheLimits {
+                max_entry_bytes: settings.cache.max_entry_bytes,
+                remember_uncacheable: settings.cache.remember_uncacheable,
+                remember_failure: settings.cache.remember_failure,
+            },
         };
         let (drain, admin_drain) = (Drain::new(), Drain::new());
         let limits = Limits {

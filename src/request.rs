@@ -86,8 +86,20 @@ pub struct FetchRequest {
     pub departure: Option<Departure>,
     /// Whether anybody waits for the answer; none = somebody does.
     pub wanted: Option<Wanted>,
+    /// How soon it is needed.
+    pub urgency: Urgency,
     /// What will be said about it.
     pub record: Arc<Record>,
+}
+
+/// How soon a question's answer is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody asks: as soon as the client's priority allows.
+    #[default]
+    Asked,
+    /// Nobody asks yet: after all who do.
+    Ahead,
 }
 
 /// Upstream zone: carries the secret; never logged, never stored.

@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::http::Body;
 use crate::layers::admit::AdmitLayer;
 use crate::layers::authorize::AuthorizeLayer;
-use crate::layers::cache::CacheLayer;
+use crate::layers::cache::{CacheLayer, Limits};
 use crate::layers::client_quota::ClientQuotaLayer;
 use crate::layers::dispatch::Dispatch;
 use crate::layers::identify::IdentifyLayer;
@@ -42,8 +42,8 @@ pub struct Parts {
     pub witness: Arc<Witness>,
     /// The entries.
     pub entries: EntryCache,
-    /// Larger answers pass through without being stored.
-    pub max_entry_bytes: usize,
+    /// The cache's own figures.
+    pub cache_limits: Limits,
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -91,7 +91,7 @@ where
         // page=all: one answer out of many, each by way of the cache, paid for where it has to be
         .layer(ListingLayer::new(parts.entries.clone(), clock.clone()))
         // hits end here and cost the upstream nothing; outside the limiter for that reason
-        .layer(CacheLayer::new(parts.entries.clone(), clock.clone(), parts.max_entry_bytes))
+        .layer(CacheLayer::new(parts.entries.clone(), clock.clone(), parts.cache_limits))
         // outside the limiter: every attempt pays
         .layer(RetryLayer)
         // the last gate: a token in every window, or none

@@ -14,7 +14,7 @@ mod upstream;
 
 pub(crate) use upstream::{
     Auth, AuthKind, CacheMode, CacheRule, Endpoint, GrantKind, Label, LabelMode, PageToken,
-    Parameter, Pool, Reserve, Upstream, Whole,
+    Parameter, Pool, RefreshAhead, Reserve, SetCookie, Upstream, Whole,
 };
 
 /// Configuration of weir.
@@ -136,11 +136,22 @@ pub(crate) struct Cache {
     pub max_bytes: Bytes,
     /// Larger answers pass through without being stored; below 4GiB.
     pub max_entry_bytes: Bytes,
+    /// How long it is remembered that answers to a question are not for everybody: whoever asks it
+    /// waits for nobody else's.
+    pub remember_uncacheable: Span,
+    /// How long it is remembered that the upstream could not be asked: whoever asks the same gets
+    /// the same answer.
+    pub remember_failure: Span,
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { max_bytes: Bytes::mib(256), max_entry_bytes: Bytes::mib(4) }
+        Self {
+            max_bytes: Bytes::mib(256),
+            max_entry_bytes: Bytes::mib(4),
+            remember_uncacheable: Span::secs(60),
+            remember_failure: Span::secs(1),
+        }
     }
 }
 

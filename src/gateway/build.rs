@@ -106,6 +106,11 @@ pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(),
         ("log.access", old.log.access != new.log.access),
         ("cache.max_bytes", old.cache.max_bytes != new.cache.max_bytes),
         ("cache.max_entry_bytes", old.cache.max_entry_bytes != new.cache.max_entry_bytes),
+        (
+            "cache.remember_uncacheable",
+            old.cache.remember_uncacheable != new.cache.remember_uncacheable,
+        ),
+        ("cache.remember_failure", old.cache.remember_failure != new.cache.remember_failure),
         ("server.state_dir", old.server.state_dir != new.server.state_dir),
     ];
     match changed.into_iter().find(|(_, changed)| *changed) {

@@ -4,6 +4,8 @@
 //! that a fetch could hold.
 
 mod fetch;
+mod fly;
+mod land;
 mod status;
 
 use std::sync::Arc;
@@ -11,23 +13,28 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
+use http::header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 use http::{Method, Response};
 use tower::{Layer, Service};
 
-use self::fetch::{Catch, Fetcher, Landed};
-use self::status::{Forward, Status};
+use self::fetch::Fetcher;
+use self::land::Landed;
+use self::status::Status;
 use crate::clock::Clock;
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
+use crate::policy::coding::Coding;
+use crate::policy::directives::RequestDirectives;
 use crate::policy::endpoint::CacheRule;
 use crate::policy::freshness::Freshness;
-use crate::policy::respect;
-use crate::request::{FetchRequest, RoutedRequest};
+use crate::policy::vary::Selector;
+use crate::request::{FetchRequest, RoutedRequest, Urgency};
 use crate::store::cache::EntryCache;
 use crate::store::entry::{Asks, Entry};
-use crate::store::flight::{Boarding, Flights};
+use crate::store::flight::{Asked, Flights};
+use crate::store::moment::Moments;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -35,30 +42,69 @@ pub struct CacheLayer {
     state: Arc<State>,
 }
 
+/// The cache's own figures.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Larger answers pass through.
+    pub max_entry_bytes: usize,
+    /// How long it is remembered that a question's answers are for one each.
+    pub remember_uncacheable: Duration,
+    /// How long it is remembered that asking has failed.
+    pub remember_failure: Duration,
+}
+
 /// What all clones share.
 #[derive(Debug)]
 struct State {
     entries: EntryCache,
     flights: Flights<Landed>,
+    moments: Moments<Landed>,
     clock: Clock,
-    max_entry_bytes: usize,
+    limits: Limits,
 }
 
 impl State {
+    /// What may be done with an entry for a client that wishes this.
+    fn freshness(&self, entry: &Entry, wishes: &RequestDirectives, now: Instant) -> Freshness {
+        let found = entry.times().freshness(now);
+        if *wishes == RequestDirectives::default() {
+            return found;
+        }
+        entry.times().wished(found, wishes, now)
+    }
+
     /// An entry that needs no fetch.
-    fn fresh(&self, key: &Arc<CacheKey>) -> Option<Arc<Entry>> {
+    fn fresh(&self, request: &RoutedRequest, wishes: &RequestDirectives) -> Option<Arc<Entry>> {
         let now = self.clock.now();
-        let fresh =
-            |entry: &Arc<Entry>| matches!(entry.times().freshness(now), Freshness::Fresh { .. });
-        self.entries.get(key).filter(fresh)
+        let fresh = |entry: &Arc<Entry>| {
+            matches!(self.freshness(entry, wishes, now), Freshness::Fresh { .. })
+        };
+        self.entries.get(&request.key, &request.headers).filter(fresh)
+    }
+
+    /// Makes an entry in another coding, whose bytes count from then on.
+    async fn encode(&self, entry: &Arc<Entry>, coding: Coding, key: &Arc<CacheKey>) {
+        entry.encode(coding).await;
+        self.entries.weigh_again(key, entry);
+    }
+
+    /// The question in this request's form of it, as far as it is known to have several.
+    fn asked(&self, request: &RoutedRequest) -> Asked {
+        let names = self.entries.varies_on(&request.key);
+        let selector = names.map(|names| Selector::of(&names, &request.headers));
+        Asked { key: Arc::clone(&request.key), selector }
     }
 }
 
+/// Of the cache's bytes, what moments may take up: one in so many.
+const MOMENTS_SHARE: u64 = 32;
+
 impl CacheLayer {
-    /// Stores in `entries`; larger answers than `max_entry_bytes` pass through.
-    pub fn new(entries: EntryCache, clock: Clock, max_entry_bytes: usize) -> Self {
+    /// Stores in `entries`.
+    pub fn new(entries: EntryCache, clock: Clock, limits: Limits) -> Self {
         let flights = Flights::default();
-        Self { state: Arc::new(State { entries, flights, clock, max_entry_bytes }) }
+        let moments = Moments::new((entries.max_bytes() / MOMENTS_SHARE).max(64 * 1024));
+        Self { state: Arc::new(State { entries, flights, moments, clock, limits }) }
     }
 }
 
@@ -90,15 +136,39 @@ enum Bypass {
     Request,
 }
 
-fn bypass(request: &RoutedRequest) -> Option<Bypass> {
-    match request.route.endpoint.cache {
-        _ if request.method != Method::GET && request.method != Method::HEAD => {
-            Some(Bypass::Method)
-        }
-        CacheRule::Off => Some(Bypass::Rule),
-        CacheRule::Respect if respect::request_bypasses(&request.headers) => Some(Bypass::Request),
-        CacheRule::Respect | CacheRule::Override { .. } => None,
+fn bypass(request: &RoutedRequest, wishes: &RequestDirectives) -> Option<Bypass> {
+    if request.method != Method::GET && request.method != Method::HEAD {
+        return Some(Bypass::Method);
     }
+    let has = |name| request.headers.contains_key(name);
+    match request.route.endpoint.cache {
+        CacheRule::Off => Some(Bypass::Rule),
+        // RFC 9110, sections 13.1.1 and 13.1.4: conditions that only the source can judge.
+        CacheRule::Respect(_) if wishes.no_store || has(IF_MATCH) || has(IF_UNMODIFIED_SINCE) => {
+            Some(Bypass::Request)
+        }
+        CacheRule::Respect(_) | CacheRule::Override(_) => None,
+    }
+}
+
+/// What the client says about being answered from memory. Our own rule hears of that only what
+/// costs nothing.
+fn wishes(request: &RoutedRequest) -> RequestDirectives {
+    match request.route.endpoint.cache {
+        CacheRule::Off => RequestDirectives::default(),
+        CacheRule::Respect(_) => RequestDirectives::of(&request.headers),
+        CacheRule::Override(_) => {
+            let only_if_cached = RequestDirectives::of(&request.headers).only_if_cached;
+            RequestDirectives { only_if_cached, ..RequestDirectives::default() }
+        }
+    }
+}
+
+/// A part of what is not in memory is the upstream's to give; by our own rule the whole is fetched
+/// for everybody.
+fn asks_for_a_part(request: &RoutedRequest) -> bool {
+    matches!(request.route.endpoint.cache, CacheRule::Respect(_))
+        && request.headers.contains_key(RANGE)
 }
 
 impl<S> Service<RoutedRequest> for Caching<S>
@@ -118,43 +188,108 @@ where
     }
 
     fn call(&mut self, request: RoutedRequest) -> Self::Future {
-        let fetcher = || Fetcher { inner: self.inner.clone(), state: Arc::clone(&self.state) };
-        if let Some(bypass) = bypass(&request) {
-            request.record.looked_up(CacheResult::Bypass);
-            return Either::Right(Box::pin(fetcher().pass_through(request, bypass)));
+        let wishes = wishes(&request);
+        if let Some(bypass) = bypass(&request, &wishes) {
+            return self.pass_through(request, bypass);
         }
         let now = self.state.clock.now();
-        let Some(entry) = self.state.entries.get(&request.key) else {
-            return Either::Right(Box::pin(fetcher().fetch(request, Older::Nothing)));
+        let found = self.state.entries.get(&request.key, &request.headers);
+        let freshness = found.as_ref().map(|entry| self.state.freshness(entry, &wishes, now));
+        let older = match (found, freshness) {
+            (Some(entry), Some(Freshness::Fresh { ttl })) => {
+                self.refresh_ahead(&entry, &request, now);
+                return self.hit(entry, request, Status::Hit { ttl }, now);
+            }
+            (Some(entry), Some(Freshness::StaleWhileRevalidate { by })) => {
+                self.fetcher().refresh(&request, Some(Arc::clone(&entry)), Urgency::Asked);
+                return self.hit(entry, request, Status::StaleHit { by }, now);
+            }
+            (Some(entry), Some(Freshness::StaleAsWished { by })) => {
+                return self.hit(entry, request, Status::StaleHit { by }, now);
+            }
+            (Some(entry), Some(Freshness::StaleIfError)) => Older::Usable(entry),
+            (Some(entry), _) => Older::Dead(entry),
+            (None, _) => Older::Nothing,
         };
-        match entry.times().freshness(now) {
-            Freshness::Fresh { ttl } => {
-                request.record.looked_up(CacheResult::Hit);
-                Either::Left(ready(Ok(replay(&entry, &request, Status::Hit { ttl }, now))))
-            }
-            Freshness::StaleWhileRevalidate { by } => {
-                request.record.looked_up(CacheResult::Stale);
-                let answer = replay(&entry, &request, Status::StaleHit { by }, now);
-                fetcher().refresh(&request);
-                Either::Left(ready(Ok(answer)))
-            }
-            Freshness::StaleIfError => {
-                Either::Right(Box::pin(fetcher().fetch(request, Older::Usable(entry))))
-            }
-            Freshness::Dead => Either::Right(Box::pin(fetcher().fetch(request, Older::Dead))),
+        if wishes.only_if_cached {
+            request.record.looked_up(CacheResult::Miss);
+            return Either::Left(ready(Err(GatewayError::NotStored)));
+        }
+        if asks_for_a_part(&request) {
+            return self.pass_through(request, Bypass::Request);
+        }
+        Either::Right(Box::pin(self.fetcher().fetch(request, older, wishes)))
+    }
+}
+
+impl<S> Caching<S>
+where
+    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    fn fetcher(&self) -> Fetcher<S> {
+        Fetcher { inner: self.inner.clone(), state: Arc::clone(&self.state) }
+    }
+
+    /// Answers from memory: at once, unless it is the first time in the coding that is wanted.
+    fn hit(
+        &self,
+        entry: Arc<Entry>,
+        request: RoutedRequest,
+        status: Status,
+        now: Instant,
+    ) -> Either<Ready<Answer>, BoxFuture<'static, Answer>> {
+        request.record.looked_up(status.result());
+        let Some(coding) = entry.lacks(&request.headers) else {
+            return Either::Left(ready(Ok(replay(&entry, &request, status, now))));
+        };
+        let state = Arc::clone(&self.state);
+        Either::Right(Box::pin(async move {
+            state.encode(&entry, coding, &request.key).await;
+            Ok(replay(&entry, &request, status, now))
+        }))
+    }
+
+    fn pass_through(
+        &self,
+        request: RoutedRequest,
+        bypass: Bypass,
+    ) -> Either<Ready<Answer>, BoxFuture<'static, Answer>> {
+        request.record.looked_up(CacheResult::Bypass);
+        Either::Right(Box::pin(self.fetcher().pass_through(request, bypass)))
+    }
+
+    /// Counts who asks, and refreshes what is asked for often before it is stale.
+    fn refresh_ahead(&self, entry: &Arc<Entry>, request: &RoutedRequest, now: Instant) {
+        let Some(rule) = request.route.endpoint.cache.refresh_ahead() else { return };
+        let hits = entry.asked();
+        if entry.times().is_due(rule.after, now) && hits >= rule.hits {
+            self.fetcher().refresh(request, Some(Arc::clone(entry)), Urgency::Ahead);
         }
     }
 }
 
 /// What there was in memory for a request that went to the upstream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Older {
     /// Nothing.
     Nothing,
-    /// Nothing that may be served.
-    Dead,
+    /// Nothing that may be served, unless the upstream confirms it.
+    Dead(Arc<Entry>),
     /// Something to serve should the upstream fail.
     Usable(Arc<Entry>),
+}
+
+impl Older {
+    fn entry(&self) -> Option<&Arc<Entry>> {
+        match self {
+            Self::Nothing => None,
+            Self::Dead(entry) | Self::Usable(entry) => Some(entry),
+        }
+    }
 }
 
 /// Answers from memory, and counts the token that this did not spend.
@@ -164,122 +299,6 @@ fn replay(entry: &Entry, request: &RoutedRequest, status: Status, now: Instant) 
         label.metrics.saved(request.client.index);
     }
     status.onto(entry.answer(&Asks::of(&request.method, &request.headers), now))
-}
-
-impl<S> Fetcher<S>
-where
-    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-{
-    /// Refreshes an entry behind the reader's back, unless somebody does already.
-    fn refresh(self, request: &RoutedRequest) {
-        let state = Arc::clone(&self.state);
-        let (key, question) = (&request.key, fetch::question(request));
-        let landed = || state.fresh(key);
-        // Nobody waits for it, and it is wanted all the same.
-        let fly = |_wanted| self.fly(Arc::clone(key), question);
-        drop(state.flights.board(key, request.max_flights, landed, fly));
-    }
-
-    /// Asks the upstream, or waits with whoever does.
-    async fn fetch(self, request: RoutedRequest, older: Older) -> Answer {
-        let state = Arc::clone(&self.state);
-        let (landed, result) = loop {
-            let flight = self.clone();
-            let fly = |wanted| {
-                let question = fetch::question(&request);
-                let question = FetchRequest { wanted: Some(wanted), ..question };
-                flight.fly(Arc::clone(&request.key), question)
-            };
-            let landed = || state.fresh(&request.key);
-            let boarding = state.flights.board(&request.key, request.max_flights, landed, fly);
-            let (seat, result) = match boarding {
-                Boarding::Leads(seat) => (seat, CacheResult::Miss),
-                Boarding::Joins(seat) => (seat, CacheResult::Collapsed),
-                Boarding::Landed(entry) => {
-                    return Ok(hit(&entry, &request, state.clock.now()));
-                }
-                Boarding::Full => {
-                    request.record.looked_up(CacheResult::Miss);
-                    break (Landed::Failed(GatewayError::Overloaded), CacheResult::Miss);
-                }
-            };
-            request.record.looked_up(result);
-            let until = state.clock.timer(request.deadline);
-            match tokio::time::timeout_at(until, seat.result()).await {
-                // Given up because nobody waited, in the moment in which this request came.
-                Ok(Some(Landed::Failed(GatewayError::Abandoned))) => {}
-                Ok(Some(landed)) => break (landed, result),
-                Ok(None) => break (Landed::Failed(GatewayError::FlightLost), result),
-                Err(_elapsed) => break (Landed::Failed(GatewayError::Deadline), result),
-            }
-        };
-        let now = state.clock.now();
-        // What could be used when the upstream was asked may have died since.
-        if let (Some(detail), Older::Usable(entry)) = (landed.failure(), &older)
-            && entry.times().freshness(now) != Freshness::Dead
-        {
-            request.record.looked_up(CacheResult::Stale);
-            return Ok(replay(entry, &request, Status::StaleIfError { detail }, now));
-        }
-        let why = if let Older::Nothing = older { Forward::Miss } else { Forward::Stale };
-        match landed {
-            Landed::Shared(catch) => Ok(shared(&catch, &request, why, result, now)),
-            Landed::Private { answer, .. } => {
-                let taken = answer.lock().take_if(|_| result == CacheResult::Miss);
-                drop(answer);
-                let Some(answer) = taken else {
-                    request.record.looked_up(CacheResult::Bypass);
-                    return self.pass_through(request, Bypass::Rule).await;
-                };
-                Ok(private(answer, &request, why))
-            }
-            Landed::Failed(error) => Err(error),
-        }
-    }
-}
-
-/// The earlier flight's answer, which the look into the cache just missed.
-fn hit(entry: &Entry, request: &RoutedRequest, now: Instant) -> Response<Body> {
-    request.record.looked_up(CacheResult::Hit);
-    let ttl = match entry.times().freshness(now) {
-        Freshness::Fresh { ttl } => ttl,
-        _ => Duration::ZERO,
-    };
-    replay(entry, request, Status::Hit { ttl }, now)
-}
-
-fn shared(
-    catch: &Catch,
-    request: &RoutedRequest,
-    why: Forward,
-    result: CacheResult,
-    now: Instant,
-) -> Response<Body> {
-    let collapsed = result == CacheResult::Collapsed;
-    let (status, stored) = (catch.entry.status(), catch.stored);
-    let status = Status::Forwarded { why, status, stored, collapsed };
-    let mut answer = if collapsed {
-        replay(&catch.entry, request, status, now)
-    } else {
-        let asks = Asks::of(&request.method, &request.headers).having_fetched();
-        status.onto(catch.entry.answer(&asks, now))
-    };
-    answer.headers_mut().extend(catch.quota.iter().cloned());
-    answer
-}
-
-fn private(answer: Response<Body>, request: &RoutedRequest, why: Forward) -> Response<Body> {
-    let status = answer.status();
-    let status = Status::Forwarded { why, status, stored: false, collapsed: false };
-    let mut answer = status.onto(answer);
-    if request.method == Method::HEAD {
-        *answer.body_mut() = Body::Empty;
-    }
-    answer
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The label's budget: go, wait in the fair queue, or be refused at once.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,8 +16,10 @@ use tower::{Layer, Service};
 use crate::clock::Clock;
 use crate::error::{GatewayError, QuotaFields};
 use crate::http::{Body, Gathered, gather_until, whole_seconds};
+use crate::policy::endpoint::Priority;
 use crate::policy::feedback::{self, Throttle, Word};
-use crate::request::{FetchRequest, Spent};
+use crate::policy::share::Share;
+use crate::request::{FetchRequest, Spent, Urgency};
 use crate::store::flight::Wanted;
 use crate::store::limiter::{Departure, Heard, Permit};
 use crate::world::{Label, Upstream};
@@ -142,7 +145,11 @@ async fn admitted(
 ) -> Result<Permit, GatewayError> {
     let (limiter, client) = (&upstream.limiter, &request.client);
     let asked_at = clock.now();
-    let acquired = limiter.acquire(label.index, &client.share, request.deadline);
+    let share = match request.urgency {
+        Urgency::Asked => Cow::Borrowed(&client.share),
+        Urgency::Ahead => Cow::Owned(Share { priority: Priority::Low, ..client.share.clone() }),
+    };
+    let acquired = limiter.acquire(label.index, &share, request.deadline);
     let permit = tokio::select! {
         permit = acquired => permit,
         // Everybody who asked has hung up: leave the queue, at no cost.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{BoxFuture, Either};
-use http::Response;
+use http::{HeaderMap, Response};
 use tower::{Layer, Service};
 
 use self::walk::{Outcome, Walk};
@@ -20,12 +20,10 @@ use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::WalkResult;
 use crate::policy::cache_key::CacheKey;
-use crate::policy::endpoint::Lifetimes;
-use crate::policy::freshness::{Freshness, Times};
+use crate::policy::freshness::Freshness;
 use crate::policy::listing::{Extent, ListingFault};
 use crate::request::RoutedRequest;
 use crate::store::cache::EntryCache;
-use crate::store::entry::Entry;
 use crate::store::limiter::Reason;
 use crate::world::Route;
 
@@ -140,27 +138,15 @@ struct Memory {
 
 impl Memory {
     /// Whether there is an answer that could be served without a token, should there be none.
-    fn has(&self, key: &Arc<CacheKey>) -> bool {
+    fn has(&self, key: &Arc<CacheKey>, headers: &HeaderMap) -> bool {
         let now = self.clock.now();
-        let entry = self.entries.get(key);
+        let entry = self.entries.get(key, headers);
         entry.is_some_and(|entry| entry.times().freshness(now) != Freshness::Dead)
     }
 
-    /// Makes an entry unfit to be served: the token in it is dead, or leads to one that is.
-    fn forget(&self, key: Arc<CacheKey>) {
-        let nothing = Lifetimes {
-            fresh: std::time::Duration::ZERO,
-            stale_while_revalidate: std::time::Duration::ZERO,
-            stale_if_error: std::time::Duration::ZERO,
-        };
-        let times = Times {
-            made_at: self.clock.now(),
-            initial_age: std::time::Duration::ZERO,
-            lifetimes: nothing,
-            oldest_age: Some(std::time::Duration::ZERO),
-        };
-        let dead = Entry::new(http::StatusCode::OK, http::HeaderMap::new(), b"", times);
-        self.entries.insert(key, Arc::new(dead));
+    /// Forgets what the token in it has made useless, or the tokens that it leads to.
+    fn forget(&self, key: &Arc<CacheKey>) {
+        self.entries.remove(key);
     }
 }
 

@@ -12,7 +12,9 @@ use tower::{Layer, Service};
 
 use crate::error::GatewayError;
 use crate::http::Body;
+use crate::policy::endpoint::CacheRule;
 use crate::policy::feedback::Throttle;
+use crate::policy::respect::is_deliberate;
 use crate::policy::retry::{Attempt, Reauthorized, Verdict, judge};
 use crate::request::{FetchRequest, Spent};
 use crate::store::credential::{Generation, Renewable};
@@ -70,7 +72,12 @@ where
     let mut outcome = loop {
         let outcome = inner.call(request.clone()).await;
         spent.0 += cost(&outcome, request.route.label.is_some());
-        match judge(attempt(&outcome), &request.method, retries_left, reauthorized) {
+        match judge(
+            attempt(&outcome, &request.route.endpoint.cache),
+            &request.method,
+            retries_left,
+            reauthorized,
+        ) {
             Verdict::Accept => break outcome,
             Verdict::Reauthorize => {
                 reauthorized = Reauthorized::Already;
@@ -116,8 +123,15 @@ fn asks_for_patience(outcome: &Result<Response<Body>, GatewayError>) -> bool {
     })
 }
 
-fn attempt(outcome: &Result<Response<Body>, GatewayError>) -> Attempt {
+fn attempt(outcome: &Result<Response<Body>, GatewayError>, rule: &CacheRule) -> Attempt {
     match outcome {
+        Ok(answer)
+            if answer.status().is_server_error()
+                && matches!(rule, CacheRule::Respect(_))
+                && is_deliberate(answer.headers()) =>
+        {
+            Attempt::Meant
+        }
         Ok(answer) => Attempt::Answered {
             status: answer.status(),
             throttle: answer.extensions().get::<Throttle>().copied(),

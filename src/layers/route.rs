@@ -11,13 +11,13 @@ use tower::{Layer, Service};
 use crate::error::GatewayError;
 use crate::http::{Body, strip_hop_by_hop};
 use crate::policy::cache_key::CacheKey;
-use crate::policy::endpoint::{CacheRule, Spelling};
+use crate::policy::endpoint::Spelling;
 use crate::policy::listing::Extent;
 use crate::policy::params::{BadParameter, Canonical};
 use crate::policy::route::Route as Match;
 use crate::policy::spelling::{could_split, has_broken_escape, has_dot_segment};
 use crate::request::{IdentifiedRequest, RoutedRequest};
-use crate::world::{Route, World};
+use crate::world::{Clients, Route, World};
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +62,7 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
     let (head, body) = edge.http.into_parts();
     let (route, parameters) = find(&edge.world, &head, |route| edge.record.routed(route))?;
     let extent = Extent::asked(&route.endpoint, &head.method, head.uri.query())?;
-    let by_client =
-        matches!(route.endpoint.cache, CacheRule::Override { vary_by_client: true, .. });
+    let by_client = route.endpoint.cache.varies_by_client();
     let key = CacheKey::new(
         route.upstream.id.clone(),
         route.upstream.credential.id().clone(),
@@ -73,9 +72,15 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
     );
     let mut headers = head.headers;
     strip_hop_by_hop(&mut headers);
-    // Whatever proved who the client is was for us, and Host is for the connection to us.
-    for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE, HOST] {
+    // Host is for the connection to us, and a cookie would make an answer one client's own.
+    for name in [PROXY_AUTHORIZATION, COOKIE, HOST] {
         headers.remove(name);
+    }
+    // Whatever proved who the client is was for us; where nobody has to prove anything, and no
+    // credential of ours goes with the request, it is for the upstream.
+    let is_ours = matches!(edge.world.clients, Clients::Keyed(_)) || route.upstream.authorized;
+    if is_ours {
+        headers.remove(AUTHORIZATION);
     }
     Ok(RoutedRequest {
         method: head.method,

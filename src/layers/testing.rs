@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Response};
 use tower::Layer as _;
 use tower::retry::budget::TpsBudget;
 
-use super::cache::{CacheLayer, Caching};
+use super::cache::{CacheLayer, Caching, Limits};
 use crate::clock::Clock;
 use crate::error::GatewayError;
 use crate::http::Body;
@@ -19,15 +19,15 @@ use crate::metrics::{Face, Metrics};
 use crate::policy::cache_key::CacheKey;
 use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{
-    CacheRule, Endpoint, EndpointId, KeyRule, Lifetimes, Methods, PageTokenRule, Priority,
-    Spelling, UpstreamId, Weight,
+    CacheRule, Endpoint, EndpointId, KeyRule, Lifetimes, Methods, Override, PageTokenRule,
+    Priority, SetCookie, Spelling, UpstreamId, Weight,
 };
 use crate::policy::listing::Extent;
 use crate::policy::params::Canonical;
 use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
 use crate::policy::route::RouteTable;
 use crate::policy::share::{ClientId, Reserve, Share};
-use crate::request::{EdgeRequest, FetchRequest, Record, RoutedRequest};
+use crate::request::{EdgeRequest, FetchRequest, Record, RoutedRequest, Urgency};
 use crate::store::cache::EntryCache;
 use crate::store::credential::{Credential, TokenClient};
 use crate::store::limiter::Limiter;
@@ -61,14 +61,17 @@ pub(super) struct Setup {
 }
 
 pub(super) fn seconds(fresh: u64, swr: u64, sie: u64) -> CacheRule {
-    CacheRule::Override {
+    CacheRule::Override(Override {
         lifetimes: Lifetimes {
             fresh: Duration::from_secs(fresh),
             stale_while_revalidate: Duration::from_secs(swr),
             stale_if_error: Duration::from_secs(sie),
         },
+        by_status: Vec::new(),
         vary_by_client: false,
-    }
+        set_cookie: SetCookie::Strip,
+        refresh_ahead: None,
+    })
 }
 
 /// So many a second, in any sliding one, and nobody waits longer than `max_wait`.
@@ -214,14 +217,20 @@ impl Rig {
             deadline: self.clock.now() + 30 * SECOND,
             departure: None,
             wanted: None,
+            urgency: Urgency::Asked,
             record: Arc::default(),
         }
     }
 
     /// A cache that holds bodies of up to 64 bytes.
     pub(super) fn cached<S>(&self, inner: S) -> Caching<S> {
-        let entries = EntryCache::new(1 << 20, Box::new(|_| {}));
-        CacheLayer::new(entries, self.clock.clone(), 64).layer(inner)
+        let entries = EntryCache::new(1 << 20, self.clock.clone(), Box::new(|_| {}));
+        let limits = Limits {
+            max_entry_bytes: 64,
+            remember_uncacheable: 60 * SECOND,
+            remember_failure: SECOND,
+        };
+        CacheLayer::new(entries, self.clock.clone(), limits).layer(inner)
     }
 
     /// A world in which this endpoint is all there is, at the root.

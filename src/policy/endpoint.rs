@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 
 use super::id::id;
 use super::quota::LabelId;
@@ -113,14 +113,70 @@ pub enum CacheRule {
     /// Never.
     Off,
     /// By our figures, whatever the upstream says.
-    Override {
-        /// The default figures; see [`Endpoint::when`].
-        lifetimes: Lifetimes,
-        /// Entries are not shared between clients.
-        vary_by_client: bool,
-    },
+    Override(Override),
     /// By the upstream's own headers, as a shared cache (RFC 9111).
-    Respect,
+    Respect(Respect),
+}
+
+/// Our own figures for an endpoint's answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Override {
+    /// For a 200; see [`Endpoint::when`].
+    pub lifetimes: Lifetimes,
+    /// How long answers with other statuses are served; one that is not here is not stored.
+    pub by_status: Vec<(StatusCode, Duration)>,
+    /// Entries are not shared between clients.
+    pub vary_by_client: bool,
+    /// What becomes of an answer that sets a cookie.
+    pub set_cookie: SetCookie,
+    /// Refreshes what is asked for often before it is stale.
+    pub refresh_ahead: Option<RefreshAhead>,
+}
+
+/// What our own word adds to the upstream's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Respect {
+    /// What becomes of an answer that sets a cookie.
+    pub set_cookie: SetCookie,
+    /// Refreshes what is asked for often before it is stale.
+    pub refresh_ahead: Option<RefreshAhead>,
+}
+
+/// What becomes of an answer that sets a cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetCookie {
+    /// It is for the one who asked: not stored, not shared.
+    #[default]
+    Private,
+    /// It is stored without the cookie.
+    Strip,
+    /// It is stored as it is, cookie included.
+    Store,
+}
+
+/// When an entry that is asked for often is refreshed before it is stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefreshAhead {
+    /// After this part of its life, in thousandths.
+    pub after: u16,
+    /// If it was asked for so often, this request included.
+    pub hits: u32,
+}
+
+impl CacheRule {
+    /// Entries are not shared between clients.
+    pub fn varies_by_client(&self) -> bool {
+        matches!(self, Self::Override(Override { vary_by_client: true, .. }))
+    }
+
+    /// Whether what is asked for often is refreshed before it is stale.
+    pub fn refresh_ahead(&self) -> Option<RefreshAhead> {
+        match self {
+            Self::Off => None,
+            Self::Override(rule) => rule.refresh_ahead,
+            Self::Respect(rule) => rule.refresh_ahead,
+        }
+    }
 }
 
 /// How long an answer is fresh and may be served stale, counted from when it was made.
@@ -132,6 +188,17 @@ pub struct Lifetimes {
     pub stale_while_revalidate: Duration,
     /// After `fresh`: served if the refresh fails or the budget refuses it (RFC 5861, section 4).
     pub stale_if_error: Duration,
+}
+
+impl Lifetimes {
+    /// Never served.
+    pub const NONE: Self = Self::only_fresh(Duration::ZERO);
+
+    /// Served for so long, and never stale.
+    pub const fn only_fresh(fresh: Duration) -> Self {
+        let (stale_while_revalidate, stale_if_error) = (Duration::ZERO, Duration::ZERO);
+        Self { fresh, stale_while_revalidate, stale_if_error }
+    }
 }
 
 /// Other figures for requests whose parameters have these values.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use http::StatusCode;
 
-use super::endpoint::{Lifetimes, WhenRule, WhenValue};
+use super::directives::RequestDirectives;
+use super::endpoint::{Lifetimes, Override, WhenRule, WhenValue};
 use super::params::Canonical;
 
 /// When an answer was made and how long it lasts.
@@ -19,6 +20,21 @@ pub struct Times {
     /// Beyond this age it is not served at all, stale or not: a page token in it would die in the
     /// reader's hands.
     pub oldest_age: Option<Duration>,
+    /// Whether a client's own `max-stale` may be granted.
+    pub stale: Stale,
+    /// RFC 8246: while it is fresh, a reload changes nothing.
+    pub immutable: bool,
+    /// How long it is kept after it can be served no more, because the upstream may confirm it.
+    pub keep: Duration,
+}
+
+/// Whether an answer may be served past its freshness because the client says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stale {
+    /// Nothing speaks against it.
+    Allowed,
+    /// RFC 9111, section 4.2.4: `must-revalidate` and its relatives, or a rule of ours.
+    Forbidden,
 }
 
 /// What may be done with an entry now.
@@ -34,6 +50,11 @@ pub enum Freshness {
         /// How long it has been stale.
         by: Duration,
     },
+    /// Serve it, because this client takes it as stale as it is (RFC 9111, section 5.2.1.2).
+    StaleAsWished {
+        /// How long it has been stale.
+        by: Duration,
+    },
     /// Fetch; serve it only if that fails (RFC 5861, section 4).
     StaleIfError,
     /// Fetch.
@@ -46,31 +67,81 @@ impl Times {
         now.saturating_duration_since(self.made_at) + self.initial_age
     }
 
+    /// How long it is served without asking.
+    pub fn lifetime(&self) -> Duration {
+        let fresh = self.lifetimes.fresh;
+        self.oldest_age.map_or(fresh, |oldest| fresh.min(oldest))
+    }
+
+    /// Whether so many thousandths of its life are over.
+    pub fn is_due(&self, thousandths: u16, now: Instant) -> bool {
+        self.age(now) * 1000 >= self.lifetime() * u32::from(thousandths)
+    }
+
     /// What may be done with it.
     pub fn freshness(&self, now: Instant) -> Freshness {
-        let age = self.age(now);
-        let Lifetimes { fresh, stale_while_revalidate, stale_if_error } = self.lifetimes;
-        let fresh = self.oldest_age.map_or(fresh, |oldest| fresh.min(oldest));
+        let (age, fresh) = (self.age(now), self.lifetime());
         if self.oldest_age.is_some_and(|oldest| age >= oldest) {
-            return Freshness::Dead;
+            Freshness::Dead
+        } else if age < fresh {
+            Freshness::Fresh { ttl: fresh - age }
+        } else {
+            self.stale_by(age - fresh)
         }
-        if age < fresh {
-            return Freshness::Fresh { ttl: fresh - age };
-        }
-        let stale = age - fresh;
-        if stale < stale_while_revalidate {
-            Freshness::StaleWhileRevalidate { by: stale }
-        } else if stale < stale_if_error {
+    }
+
+    fn stale_by(&self, by: Duration) -> Freshness {
+        if by < self.lifetimes.stale_while_revalidate {
+            Freshness::StaleWhileRevalidate { by }
+        } else if by < self.lifetimes.stale_if_error {
             Freshness::StaleIfError
         } else {
             Freshness::Dead
         }
     }
 
+    /// The same for something that was declared stale before its time.
+    pub fn purged(&self, now: Instant) -> Freshness {
+        match self.freshness(now) {
+            Freshness::Fresh { .. } => self.stale_by(Duration::ZERO),
+            stale => stale,
+        }
+    }
+
+    /// What is left of it once the client's own wishes are heard (RFC 9111, section 5.2.1).
+    pub fn wished(&self, found: Freshness, wishes: &RequestDirectives, now: Instant) -> Freshness {
+        let age = self.age(now);
+        let is_fresh = matches!(found, Freshness::Fresh { .. });
+        if wishes.no_cache {
+            return Freshness::Dead;
+        }
+        let most = wishes.max_age.map(|most| most + wishes.max_stale.unwrap_or_default());
+        // RFC 8246, section 2: a reload of what does not change while it is fresh.
+        if most.is_some_and(|most| age > most) && !(is_fresh && self.immutable) {
+            return Freshness::Dead;
+        }
+        let lacks = |ttl| wishes.min_fresh.is_some_and(|least| ttl < least);
+        match (found, wishes.max_stale) {
+            (Freshness::Fresh { ttl }, _) if lacks(ttl) => Freshness::Dead,
+            (fresh @ Freshness::Fresh { .. }, _) => fresh,
+            (Freshness::StaleIfError | Freshness::Dead, Some(most))
+                if self.stale == Stale::Allowed && !lacks(Duration::ZERO) =>
+            {
+                let by = age.saturating_sub(self.lifetime());
+                let dies = self.oldest_age.is_some_and(|oldest| age >= oldest);
+                if by <= most && !dies { Freshness::StaleAsWished { by } } else { found }
+            }
+            _ if lacks(Duration::ZERO) => Freshness::Dead,
+            _ => found,
+        }
+    }
+
     /// How long after `made_at` the entry may still be of use; it may be forgotten then.
     pub fn retention(&self) -> Duration {
         let Lifetimes { fresh, stale_while_revalidate, stale_if_error } = self.lifetimes;
-        let rule = fresh.saturating_add(stale_while_revalidate.max(stale_if_error));
+        let stale = stale_while_revalidate.max(stale_if_error).max(self.keep);
+        let rule = fresh.saturating_add(stale);
+        // A confirmed page would be old all the same: its token is.
         self.oldest_age.map_or(rule, |oldest| rule.min(oldest)).saturating_sub(self.initial_age)
     }
 }
@@ -79,6 +150,20 @@ impl Times {
 /// which says that the budget is gone).
 pub fn is_error(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
+}
+
+/// Our own figures for an answer; none = it is not stored.
+pub fn by_rule(
+    rule: &Override,
+    when: &[WhenRule],
+    status: StatusCode,
+    parameters: &Canonical,
+) -> Option<Lifetimes> {
+    if status == StatusCode::OK {
+        return Some(lifetimes(rule.lifetimes, when, parameters));
+    }
+    let listed = rule.by_status.iter().find(|(listed, _)| *listed == status);
+    listed.map(|(_, fresh)| Lifetimes::only_fresh(*fresh))
 }
 
 /// The figures for a request: those of the first `when` that matches its parameters.
@@ -107,7 +192,15 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin")]
     fn times(lifetimes: Lifetimes, oldest_age: Option<u64>) -> Times {
         let oldest_age = oldest_age.map(Duration::from_secs);
-        Times { made_at: Instant::now(), initial_age: Duration::ZERO, lifetimes, oldest_age }
+        Times {
+            made_at: Instant::now(),
+            initial_age: Duration::ZERO,
+            lifetimes,
+            oldest_age,
+            stale: Stale::Allowed,
+            immutable: false,
+            keep: Duration::ZERO,
+        }
     }
 
     #[test]
@@ -170,7 +263,7 @@ mod tests {
             let order = |f| match f {
                 Freshness::Fresh { .. } => 0,
                 Freshness::StaleWhileRevalidate { .. } => 1,
-                Freshness::StaleIfError => 2,
+                Freshness::StaleAsWished { .. } | Freshness::StaleIfError => 2,
                 Freshness::Dead => 3,
             };
             let times = times(seconds(fresh, swr, sie), oldest);

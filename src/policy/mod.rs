@@ -3,8 +3,11 @@
 //! `now` is a parameter and the last one; answers are enums; the caller acts in one `match`.
 
 pub mod cache_key;
+pub mod coding;
+pub mod condition;
 pub mod credential;
 pub mod day;
+pub mod directives;
 pub mod endpoint;
 pub mod etag;
 pub mod fair_queue;
@@ -17,9 +20,11 @@ pub mod pace;
 pub mod page;
 pub mod params;
 pub mod quota;
+pub mod range;
 pub mod respect;
 pub mod retry;
 pub mod route;
 pub mod share;
 pub mod spelling;
+pub mod vary;
 pub mod window;

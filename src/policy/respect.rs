@@ -1,234 +1,248 @@
 //! What a shared cache may store when the upstream speaks HTTP caching (RFC 9111).
 //!
-//! A deliberately narrow reading: explicit freshness only, no validation, no variants. What is
-//! not clearly allowed is passed through, which is always correct.
+//! Pure, and in the RFC's own order: may it be stored (section 3), how long is it fresh (4.2), how
+//! old is it (4.2.3), may it be served stale (4.2.4). What it depends on is `vary`'s business.
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{
-    AGE, CACHE_CONTROL, DATE, EXPIRES, HeaderName, IF_MATCH, IF_UNMODIFIED_SINCE, PRAGMA, RANGE,
-    SET_COOKIE, VARY,
-};
-use http::{HeaderMap, StatusCode};
+use http::header::{AGE, DATE, ETAG, EXPIRES, HeaderName, LAST_MODIFIED, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::endpoint::Lifetimes;
+use super::directives::{AnswerDirectives, seconds};
+use super::endpoint::{Lifetimes, SetCookie};
+use super::freshness::{Stale, is_error};
+use super::vary::Vary;
 
-/// Whether the client's own wishes keep a request away from the cache.
-///
-/// RFC 9111, section 5.2.1: request directives only narrow what a cache may serve; passing the
-/// request on satisfies every one of them.
-pub fn request_bypasses(headers: &HeaderMap) -> bool {
-    const WISHES: [HeaderName; 5] = [CACHE_CONTROL, PRAGMA, RANGE, IF_MATCH, IF_UNMODIFIED_SINCE];
-    WISHES.iter().any(|name| headers.contains_key(name))
-}
-
-/// Whether the request carried a credential of ours.
+/// Whether the request carried an `Authorization`, a client's or ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorized {
     /// It did.
     Yes,
-    /// The upstream's auth kind is `none`.
+    /// It did not.
     No,
 }
 
-/// An answer that may be kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Storable {
-    /// For how long.
-    pub lifetimes: Lifetimes,
-    /// How old it was on arrival (RFC 9111, section 4.2.3).
-    pub initial_age: Duration,
+/// How an answer came to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Of the request.
+    pub authorized: Authorized,
+    /// The endpoint's rule for answers that set a cookie.
+    pub set_cookie: SetCookie,
+    /// When its head arrived.
+    pub wall: SystemTime,
+    /// From sending the request until then.
+    pub delay: Duration,
 }
 
-/// Whether an answer may be kept; `None` = no.
-pub fn storable(
-    status: StatusCode,
-    headers: &HeaderMap,
-    authorized: Authorized,
-    wall: SystemTime,
-) -> Option<Storable> {
-    if status != StatusCode::OK || headers.contains_key(SET_COOKIE) || varies(headers) {
+/// An answer that may be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storable {
+    /// For how long it is served, fresh and stale.
+    pub lifetimes: Lifetimes,
+    /// How old it was when the request for it left (section 4.2.3; the time since is added later).
+    pub initial_age: Duration,
+    /// Whether a client's `max-stale` may be granted.
+    pub stale: Stale,
+    /// RFC 8246: a client that reloads is answered from memory while it is fresh.
+    pub immutable: bool,
+    /// What in the request it depends on.
+    pub vary: Vary,
+    /// Fields that are not served without asking.
+    pub without: Vec<HeaderName>,
+}
+
+/// Whether an answer may be kept; `None` = it is for the one who asked.
+pub fn storable(status: StatusCode, headers: &HeaderMap, arrival: &Arrival) -> Option<Storable> {
+    let directives = AnswerDirectives::of(headers);
+    // Section 3, a final status; and of the final ones: 206 and 304 are parts of something else
+    // (section 3.3, 4.3.4).
+    if !is_final(status) || matches!(status.as_u16(), 206 | 304) {
         return None;
     }
-    let directives = Directives::read(headers);
-    // RFC 9111, section 3: no-store, private. A no-cache answer needs validation each time.
-    if directives.forbidden {
+    // Section 3 and 5.2.2.3: whoever knows what the status means may ignore the `no-store` beside
+    // `must-understand`, and nobody else may store it.
+    if directives.must_understand && !is_understood(status) {
         return None;
     }
-    // RFC 9111, section 3.5: an answer to an authorized request needs an explicit permission.
-    if authorized == Authorized::Yes && !directives.permitted {
+    let no_store = directives.no_store && !directives.must_understand;
+    if no_store || directives.private || !cookie_allowed(headers, arrival.set_cookie) {
         return None;
     }
-    let fresh = directives.fresh.or_else(|| expires_in(headers, wall))?;
-    let stale = if directives.must_revalidate { Duration::ZERO } else { Duration::MAX };
+    // Section 3.5: an answer to an authorized request needs an explicit permission.
+    let permitted =
+        directives.public || directives.must_revalidate || directives.s_maxage.is_some();
+    if arrival.authorized == Authorized::Yes && !permitted {
+        return None;
+    }
+    let vary = Vary::of(headers);
+    if let Vary::Everything = vary {
+        return None;
+    }
+    let fresh = match lifetime(status, headers, &directives, arrival.wall)? {
+        // Section 5.2.2.4.
+        _ if directives.no_cache => Duration::ZERO,
+        fresh => fresh,
+    };
+    // Section 4.2.4; s-maxage has the meaning of proxy-revalidate (section 5.2.2.10).
+    let forbidden = directives.must_revalidate
+        || directives.proxy_revalidate
+        || directives.no_cache
+        || directives.s_maxage.is_some();
+    let stale = if forbidden { Stale::Forbidden } else { Stale::Allowed };
+    let window = |figure: Option<Duration>| match stale {
+        Stale::Allowed => figure.unwrap_or_default(),
+        Stale::Forbidden => Duration::ZERO,
+    };
+    let lifetimes = Lifetimes {
+        fresh,
+        stale_while_revalidate: window(directives.stale_while_revalidate),
+        stale_if_error: window(directives.stale_if_error),
+    };
+    // Nothing could ever be done with it.
+    if lifetimes == Lifetimes::NONE && !has_validator(headers) {
+        return None;
+    }
     Some(Storable {
-        lifetimes: Lifetimes {
-            fresh,
-            stale_while_revalidate: directives.stale_while_revalidate.min(stale),
-            stale_if_error: directives.stale_if_error.min(stale),
-        },
-        initial_age: initial_age(headers, wall),
+        lifetimes,
+        initial_age: initial_age(headers, arrival),
+        stale,
+        immutable: directives.immutable,
+        vary,
+        without: directives.no_cache_fields,
     })
 }
 
-#[derive(Default)]
-struct Directives {
-    forbidden: bool,
-    permitted: bool,
-    must_revalidate: bool,
-    fresh: Option<Duration>,
-    stale_while_revalidate: Duration,
-    stale_if_error: Duration,
+/// Whether an answer that may not be stored is a failure that all who wait for it at this moment
+/// have in common: one for nobody in particular. Whoever asks later asks again.
+pub fn is_everybodys_failure(status: StatusCode, headers: &HeaderMap) -> bool {
+    let directives = AnswerDirectives::of(headers);
+    is_error(status)
+        && !directives.no_store
+        && !directives.private
+        && !headers.contains_key(SET_COOKIE)
+        && Vary::of(headers) == Vary::Nothing
 }
 
-impl Directives {
-    fn read(headers: &HeaderMap) -> Self {
-        let mut read = Self::default();
-        let mut max_age = None;
-        let mut s_maxage = None;
-        for value in headers.get_all(CACHE_CONTROL) {
-            // A field that cannot be read could say anything.
-            let Ok(text) = value.to_str() else {
-                read.forbidden = true;
-                continue;
-            };
-            for directive in text.split(',') {
-                let (name, argument) = directive.split_once('=').unwrap_or((directive, ""));
-                let argument = argument.trim();
-                match name.trim().to_ascii_lowercase().as_str() {
-                    "no-store" | "no-cache" | "private" => read.forbidden = true,
-                    "public" => read.permitted = true,
-                    // RFC 9111, section 5.2.2.10: s-maxage implies proxy-revalidate.
-                    "s-maxage" => {
-                        (read.permitted, read.must_revalidate) = (true, true);
-                        s_maxage = Some(shortest(s_maxage, argument));
-                    }
-                    "must-revalidate" => {
-                        (read.permitted, read.must_revalidate) = (true, true);
-                    }
-                    "proxy-revalidate" => read.must_revalidate = true,
-                    "max-age" => max_age = Some(shortest(max_age, argument)),
-                    "stale-while-revalidate" => {
-                        read.stale_while_revalidate = seconds(argument).unwrap_or_default();
-                    }
-                    "stale-if-error" => read.stale_if_error = seconds(argument).unwrap_or_default(),
-                    _ => {}
-                }
-            }
-        }
-        read.fresh = s_maxage.or(max_age);
-        read
+/// Whether an error says for how long it holds or what tells it from others: an answer, and no
+/// stumbling that the next attempt would not meet.
+pub fn is_deliberate(headers: &HeaderMap) -> bool {
+    let directives = AnswerDirectives::of(headers);
+    directives.s_maxage.or(directives.max_age).is_some()
+        || headers.contains_key(EXPIRES)
+        || has_validator(headers)
+}
+
+/// RFC 9110, section 15: 1xx is not final.
+fn is_final(status: StatusCode) -> bool {
+    status.as_u16() >= 200
+}
+
+/// The statuses whose caching rules are known here (RFC 9110, section 15, and its registry).
+fn is_understood(status: StatusCode) -> bool {
+    status.canonical_reason().is_some()
+}
+
+/// RFC 9110, section 15.1: what may be kept although nobody said for how long.
+fn is_heuristic(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+fn cookie_allowed(headers: &HeaderMap, rule: SetCookie) -> bool {
+    rule != SetCookie::Private || !headers.contains_key(SET_COOKIE)
+}
+
+fn has_validator(headers: &HeaderMap) -> bool {
+    headers.contains_key(ETAG) || date(headers.get(LAST_MODIFIED)).is_some()
+}
+
+/// Section 4.2.1: how long it is fresh; `None` = nothing allows to keep it.
+fn lifetime(
+    status: StatusCode,
+    headers: &HeaderMap,
+    directives: &AnswerDirectives,
+    wall: SystemTime,
+) -> Option<Duration> {
+    if let Some(explicit) = directives.s_maxage.or(directives.max_age) {
+        return Some(explicit);
     }
-}
-
-/// RFC 9111, section 4.2.1: of contradictory values the most restrictive; one that cannot be read
-/// makes the answer stale.
-fn shortest(earlier: Option<Duration>, argument: &str) -> Duration {
-    let value = seconds(argument).unwrap_or_default();
-    earlier.map_or(value, |earlier| earlier.min(value))
-}
-
-/// RFC 9111, section 1.2.2: delta-seconds, at most 2^31 where larger.
-fn seconds(text: &str) -> Option<Duration> {
-    let text = text.trim_matches('"');
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+    // RFC 9213, section 2.2: where a targeted field speaks, Expires does not.
+    if !directives.targeted
+        && let Some(expires) = expires_in(headers, wall)
+    {
+        return Some(expires);
+    }
+    let allowed = is_heuristic(status) || directives.public;
+    if !allowed {
         return None;
     }
-    Some(Duration::from_secs(text.parse::<u64>().unwrap_or(1 << 31).min(1 << 31)))
+    heuristic(headers, wall).or_else(|| has_validator(headers).then_some(Duration::ZERO))
 }
 
-/// RFC 9111, section 5.3: an invalid date means "already expired".
+/// Section 5.3: an invalid date means "already expired", and so does more than one (section 4.2.1).
 fn expires_in(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
-    let expires = headers.get(EXPIRES)?;
-    let expires = expires.to_str().ok().and_then(|text| httpdate::parse_http_date(text).ok());
-    let date = date(headers).unwrap_or(wall);
+    let mut fields = headers.get_all(EXPIRES).iter();
+    let expires = fields.next()?;
+    let expires = date(Some(expires)).filter(|_| fields.next().is_none());
+    let date = date(headers.get(DATE)).unwrap_or(wall);
     Some(expires.and_then(|at| at.duration_since(date).ok()).unwrap_or_default())
 }
 
-fn initial_age(headers: &HeaderMap, wall: SystemTime) -> Duration {
-    let said = headers.get(AGE).and_then(|value| seconds(value.to_str().ok()?)).unwrap_or_default();
-    let apparent =
-        date(headers).and_then(|date| wall.duration_since(date).ok()).unwrap_or_default();
-    said.max(apparent)
+/// Section 4.2.2: no more than a tenth of the time since it was last modified; and a day at most,
+/// because nobody has promised anything.
+fn heuristic(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
+    const LONGEST: Duration = Duration::from_hours(24);
+    let modified = date(headers.get(LAST_MODIFIED))?;
+    let date = date(headers.get(DATE)).unwrap_or(wall);
+    Some((date.duration_since(modified).ok()? / 10).min(LONGEST))
 }
 
-fn date(headers: &HeaderMap) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
+/// Section 4.2.3, with the time since the request left counted elsewhere: what is left of the
+/// apparent age once the delay is taken from it, or the age that was told, whichever is more.
+fn initial_age(headers: &HeaderMap, arrival: &Arrival) -> Duration {
+    // Section 5.1: of several members the first counts; one that cannot be read is ignored.
+    let first = |value: &HeaderValue| {
+        let first = value.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default();
+        seconds(first.trim_ascii())
+    };
+    let told = headers.get(AGE).and_then(first).unwrap_or_default();
+    let apparent = date(headers.get(DATE)).and_then(|date| arrival.wall.duration_since(date).ok());
+    // Dates know no fractions: of a date that may have been just now, nothing is apparent.
+    let apparent = Duration::from_secs(apparent.unwrap_or_default().as_secs());
+    told.max(apparent.saturating_sub(arrival.delay))
 }
 
-/// Variants are not kept. `Accept-Encoding` is no obstacle, because the cache never sends one.
-fn varies(headers: &HeaderMap) -> bool {
-    headers.get_all(VARY).iter().any(|value| {
-        value.to_str().map_or(true, |names| {
-            names.split(',').any(|name| !name.trim().eq_ignore_ascii_case("accept-encoding"))
-        })
-    })
+/// RFC 9110, section 5.6.7: all three forms.
+pub fn date(value: Option<&HeaderValue>) -> Option<SystemTime> {
+    httpdate::parse_http_date(value?.to_str().ok()?).ok()
+}
+
+/// Fields of a 304 that say nothing about the stored answer: they describe this message, or content
+/// that it does not have (section 3.2).
+const NOT_FRESHENED: [HeaderName; 4] = [
+    http::header::CONTENT_LENGTH,
+    http::header::CONTENT_ENCODING,
+    http::header::CONTENT_RANGE,
+    HeaderName::from_static("content-md5"),
+];
+
+/// Section 3.2: the stored answer's fields, replaced by those that a 304 or HEAD brought.
+pub fn freshened(stored: &HeaderMap, news: &HeaderMap) -> HeaderMap {
+    let mut merged = stored.clone();
+    // Its age is that of this message.
+    merged.remove(AGE);
+    for name in news.keys().filter(|name| !NOT_FRESHENED.contains(name)) {
+        // A validator that matched is the stored one; another would be another answer's.
+        if name == ETAG && merged.contains_key(ETAG) {
+            continue;
+        }
+        merged.remove(name);
+        for value in news.get_all(name) {
+            merged.append(name.clone(), value.clone());
+        }
+    }
+    merged
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wall() -> SystemTime {
-        httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap()
-    }
-
-    fn fresh(pairs: &[(&'static str, &str)], authorized: Authorized) -> Option<(u64, u64, u64)> {
-        let headers = pairs.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
-        storable(StatusCode::OK, &headers, authorized, wall()).map(|stored| {
-            let Lifetimes { fresh, stale_while_revalidate, .. } = stored.lifetimes;
-            (fresh.as_secs(), stale_while_revalidate.as_secs(), stored.initial_age.as_secs())
-        })
-    }
-
-    #[test]
-    fn only_explicit_freshness_for_everybody_is_stored() {
-        let cc = |value: &'static str| ("cache-control", value);
-        for (headers, expected) in [
-            (vec![cc("max-age=60")], Some((60, 0, 0))),
-            (vec![cc("max-age=60, s-maxage=5")], Some((5, 0, 0))),
-            (vec![cc("max-age=60"), cc("max-age=10")], Some((10, 0, 0))),
-            (vec![cc("max-age=\"7\"")], Some((7, 0, 0))),
-            (vec![cc("max-age=-1")], Some((0, 0, 0))),
-            (vec![cc("max-age=60, no-store")], None),
-            (vec![cc("Max-Age=60, PRIVATE")], None),
-            (vec![cc("no-cache, max-age=60")], None),
-            (vec![cc("max-age=60, stale-while-revalidate=9")], Some((60, 9, 0))),
-            (vec![cc("max-age=60, must-revalidate, stale-while-revalidate=9")], Some((60, 0, 0))),
-            (vec![], None),
-            (vec![cc("max-age=60"), ("vary", "Accept-Encoding")], Some((60, 0, 0))),
-            (vec![cc("max-age=60"), ("vary", "accept-encoding, origin")], None),
-            (vec![cc("max-age=60"), ("vary", "*")], None),
-            (vec![cc("max-age=60"), ("set-cookie", "a=b")], None),
-            (vec![cc("max-age=60"), ("age", "20")], Some((60, 0, 20))),
-            (vec![cc("max-age=60"), ("date", "Sun, 06 Nov 1994 08:49:07 GMT")], Some((60, 0, 30))),
-            (vec![("expires", "Sun, 06 Nov 1994 08:50:37 GMT")], Some((60, 0, 0))),
-            (vec![("expires", "0")], Some((0, 0, 0))),
-            (vec![cc("max-age=5"), ("expires", "Sun, 06 Nov 1994 08:50:37 GMT")], Some((5, 0, 0))),
-        ] {
-            assert_eq!(fresh(&headers, Authorized::No), expected, "{headers:?}");
-        }
-    }
-
-    #[test]
-    fn an_authorized_answer_needs_permission() {
-        for (value, stored) in [
-            ("max-age=60", false),
-            ("public, max-age=60", true),
-            ("s-maxage=60", true),
-            ("must-revalidate, max-age=60", true),
-        ] {
-            let found = fresh(&[("cache-control", value)], Authorized::Yes);
-            assert_eq!(found.is_some(), stored, "{value}");
-        }
-    }
-
-    #[test]
-    fn errors_are_never_stored() {
-        let headers = [(CACHE_CONTROL, "max-age=60".parse().unwrap())].into_iter().collect();
-        for status in [StatusCode::NOT_FOUND, StatusCode::PARTIAL_CONTENT, StatusCode::BAD_GATEWAY]
-        {
-            assert_eq!(storable(status, &headers, Authorized::No, wall()), None);
-        }
-    }
-}
+mod tests;

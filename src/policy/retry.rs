@@ -14,6 +14,8 @@ pub enum Attempt {
         /// Which limit a 429 was about.
         throttle: Option<Throttle>,
     },
+    /// The upstream answered with an error that it meant as an answer.
+    Meant,
     /// It did not answer, and asking again may help.
     Lost,
     /// It did not answer, and asking again would not help (or would be too late).
@@ -56,7 +58,9 @@ pub fn judge(
             _ => Verdict::Accept,
         },
         Attempt::Lost if again => Verdict::Retry,
-        Attempt::Answered { .. } | Attempt::Lost | Attempt::Failed => Verdict::Accept,
+        Attempt::Answered { .. } | Attempt::Meant | Attempt::Lost | Attempt::Failed => {
+            Verdict::Accept
+        }
     }
 }
 
@@ -91,6 +95,7 @@ mod tests {
             (answered(429, Some(Throttle::Rate)), Method::GET, 1, Reauthorized::NotYet, Retry),
             (answered(429, Some(Throttle::Day)), Method::GET, 1, Reauthorized::NotYet, Accept),
             (answered(429, Some(Throttle::Resource)), Method::GET, 1, Reauthorized::NotYet, Accept),
+            (Attempt::Meant, Method::GET, 1, Reauthorized::NotYet, Accept),
             (Attempt::Lost, Method::GET, 1, Reauthorized::NotYet, Retry),
             (Attempt::Lost, Method::PATCH, 1, Reauthorized::NotYet, Accept),
             (Attempt::Failed, Method::GET, 1, Reauthorized::NotYet, Accept),

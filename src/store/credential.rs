@@ -161,11 +161,15 @@ impl Credential {
 
     /// Puts our credential in the place of every one that the client sent.
     ///
-    /// The client's are removed even where ours is not to be had.
+    /// The client's are removed even where ours is not to be had. Where there is none of ours by
+    /// rule, `Authorization` is between the client and the upstream.
     pub fn apply(&self, headers: &mut HeaderMap) -> Result<Generation, AuthError> {
-        for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
-            headers.remove(name);
+        headers.remove(header::PROXY_AUTHORIZATION);
+        headers.remove(header::COOKIE);
+        if let Source::Nothing = &self.0.source {
+            return Ok(Generation(0));
         }
+        headers.remove(header::AUTHORIZATION);
         headers.remove(&self.0.header);
         let (value, generation) = match &self.0.source {
             Source::Nothing => return Ok(Generation(0)),

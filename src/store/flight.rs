@@ -6,25 +6,34 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::policy::cache_key::CacheKey;
+use crate::policy::vary::Selector;
 
 /// The flights under way, each ending in a `T`: never more than the bound.
 #[derive(Debug)]
 pub struct Flights<T> {
-    table: Arc<Table<T>>,
+    table: Arc<Mutex<Table<T>>>,
 }
 
-type Table<T> = Mutex<HashMap<Arc<CacheKey>, Flight<T>, RandomState>>;
+#[derive(Debug)]
+struct Table<T> {
+    /// By question: one for each form of it.
+    flights: HashMap<Arc<CacheKey>, Vec<Flight<T>>, RandomState>,
+    under_way: usize,
+}
 
 #[derive(Debug)]
 struct Flight<T> {
-    told: watch::Receiver<Option<T>>,
-    wanted: Wanted,
+    selector: Option<Selector>,
+    /// Where others may join; none = nobody may.
+    open: Option<(watch::Receiver<Option<T>>, Wanted)>,
+    ticket: Ticket,
 }
 
 /// Knows whether anybody still waits for a flight.
@@ -35,6 +44,21 @@ impl Wanted {
     /// Resolves when everybody has hung up. Somebody may still come in that moment.
     pub async fn by_nobody(&self) {
         self.0.closed().await;
+    }
+}
+
+/// A flight's own: tells it from others, and whether its answer may still be kept.
+#[derive(Clone, Debug, Default)]
+pub struct Ticket(Arc<AtomicBool>);
+
+impl Ticket {
+    /// Whether what it asks for has changed since it left.
+    pub fn is_void(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn void(&self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -73,43 +97,61 @@ impl<T> Clone for Flights<T> {
 
 impl<T> Default for Flights<T> {
     fn default() -> Self {
-        Self { table: Arc::new(Mutex::new(HashMap::default())) }
+        let table = Table { flights: HashMap::default(), under_way: 0 };
+        Self { table: Arc::new(Mutex::new(table)) }
     }
 }
 
+/// What is asked for: a question, in one of its forms where it has several.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// The question.
+    pub key: Arc<CacheKey>,
+    /// Its form; none = not known to have any.
+    pub selector: Option<Selector>,
+}
+
 impl<T: Clone + Send + Sync + 'static> Flights<T> {
-    /// Joins the flight for a key, or starts one with the fetch that `fetch` makes, unless `most`
-    /// are under way.
+    /// Joins the flight for a question, or starts one with the fetch that `fetch` makes, unless
+    /// `most` are under way.
     ///
     /// `landed` looks once more, with the table locked, for what the caller did not find before:
     /// the flight may have landed in between, and two fetches for one key are one too many.
     pub fn board<F, R>(
         &self,
-        key: &Arc<CacheKey>,
+        asked: &Asked,
         most: usize,
         landed: impl FnOnce() -> Option<R>,
-        fetch: impl FnOnce(Wanted) -> F,
+        fetch: impl FnOnce(Wanted, Ticket) -> F,
     ) -> Boarding<T, R>
     where
         F: Future<Output = T> + Send + 'static,
     {
         let mut table = self.table.lock();
-        if let Some(Flight { told, wanted }) = table.get(key) {
-            return Boarding::Joins(Seat { told: told.clone(), _waits: wanted.0.subscribe() });
+        let same =
+            |flight: &Flight<T>| flight.open.clone().filter(|_| flight.selector == asked.selector);
+        let flights = table.flights.get(&asked.key);
+        if let Some((told, wanted)) = flights.and_then(|flights| flights.iter().find_map(same)) {
+            return Boarding::Joins(Seat { told, _waits: wanted.0.subscribe() });
         }
         if let Some(landed) = landed() {
             return Boarding::Landed(landed);
         }
-        if table.len() >= most {
+        if table.under_way >= most {
             return Boarding::Full;
         }
         let (tell, told) = watch::channel(None);
         let (wanted, waits) = watch::channel(());
-        let wanted = Wanted(Arc::new(wanted));
-        table.insert(Arc::clone(key), Flight { told: told.clone(), wanted: wanted.clone() });
+        let (wanted, ticket) = (Wanted(Arc::new(wanted)), Ticket::default());
+        let flight = Flight {
+            selector: asked.selector.clone(),
+            open: Some((told.clone(), wanted.clone())),
+            ticket: ticket.clone(),
+        };
+        table.add(&asked.key, flight);
         drop(table);
-        let fetch = fetch(wanted);
-        let landing = Landing { table: Arc::clone(&self.table), key: Arc::clone(key) };
+        let landing = self.landing(&asked.key, &ticket);
+        let fetch = fetch(wanted, ticket);
         tokio::spawn(async move {
             let result = fetch.await;
             drop(landing);
@@ -118,9 +160,30 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         Boarding::Leads(Seat { told, _waits: waits })
     }
 
+    /// A flight that nobody joins: it hears of changes like all others, until it is dropped.
+    pub fn alone(&self, asked: &Asked) -> Alone<T> {
+        let (selector, ticket) = (asked.selector.clone(), Ticket::default());
+        let flight = Flight { selector, open: None, ticket: ticket.clone() };
+        self.table.lock().add(&asked.key, flight);
+        Alone { _landing: self.landing(&asked.key, &ticket), ticket }
+    }
+
+    fn landing(&self, key: &Arc<CacheKey>, ticket: &Ticket) -> Landing<T> {
+        let (table, key) = (Arc::clone(&self.table), Arc::clone(key));
+        Landing { table, key, ticket: ticket.clone() }
+    }
+
+    /// What a question's answer would be has changed: flights that have left bring theirs to those
+    /// who wait already, and to nobody else.
+    pub fn void(&self, key: &Arc<CacheKey>) {
+        for flight in self.table.lock().flights.remove(key).unwrap_or_default() {
+            flight.ticket.void();
+        }
+    }
+
     /// How many are under way.
     pub fn len(&self) -> usize {
-        self.table.lock().len()
+        self.table.lock().under_way
     }
 
     /// Whether none is.
@@ -129,15 +192,39 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     }
 }
 
+impl<T> Table<T> {
+    fn add(&mut self, key: &Arc<CacheKey>, flight: Flight<T>) {
+        self.flights.entry(Arc::clone(key)).or_default().push(flight);
+        self.under_way += 1;
+    }
+}
+
+/// See [`Flights::alone`].
+#[derive(Debug)]
+pub struct Alone<T> {
+    /// Whether what it asks for has changed.
+    pub ticket: Ticket,
+    _landing: Landing<T>,
+}
+
 /// Takes a flight off the table, also when its task panics.
+#[derive(Debug)]
 struct Landing<T> {
-    table: Arc<Table<T>>,
+    table: Arc<Mutex<Table<T>>>,
     key: Arc<CacheKey>,
+    ticket: Ticket,
 }
 
 impl<T> Drop for Landing<T> {
     fn drop(&mut self) {
-        self.table.lock().remove(&self.key);
+        let mut table = self.table.lock();
+        table.under_way -= 1;
+        // A void one is off the table, and another may have its place.
+        let Some(flights) = table.flights.get_mut(&self.key) else { return };
+        flights.retain(|flight| !Arc::ptr_eq(&flight.ticket.0, &self.ticket.0));
+        if flights.is_empty() {
+            table.flights.remove(&self.key);
+        }
     }
 }
 
@@ -150,21 +237,22 @@ mod tests {
     use crate::policy::endpoint::{EndpointId, UpstreamId};
     use crate::policy::params::Canonical;
 
-    fn key() -> Arc<CacheKey> {
-        Arc::new(CacheKey::new(
+    fn asked() -> Asked {
+        let key = CacheKey::new(
             UpstreamId::new("u"),
             CredentialId::new("c"),
             EndpointId::new("e"),
             None,
             Canonical { path: Vec::new(), query: Vec::new() },
-        ))
+        );
+        Asked { key: Arc::new(key), selector: None }
     }
 
     fn board<F>(flights: &Flights<u32>, fetch: impl FnOnce(Wanted) -> F) -> Boarding<u32, ()>
     where
         F: Future<Output = u32> + Send + 'static,
     {
-        flights.board(&key(), 1, || None, fetch)
+        flights.board(&asked(), 1, || None, |wanted, _| fetch(wanted))
     }
 
     #[tokio::test]
@@ -217,10 +305,56 @@ mod tests {
     #[tokio::test]
     async fn what_has_just_landed_is_not_fetched_again_and_the_table_is_bounded() {
         let flights = Flights::<u32>::default();
-        let landed = flights.board(&key(), 1, || Some("entry"), |_| async { 1 });
+        let landed = flights.board(&asked(), 1, || Some("entry"), |_, _| async { 1 });
         assert!(matches!(landed, Boarding::Landed("entry")));
-        let full = flights.board(&key(), 0, || None::<()>, |_| async { 1 });
+        let full = flights.board(&asked(), 0, || None::<()>, |_, _| async { 1 });
         assert!(matches!(full, Boarding::Full));
         assert!(flights.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_after_a_change_does_not_join_what_left_before() {
+        let flights = Flights::<u32>::default();
+        let (land, landed) = oneshot::channel::<u32>();
+        let mut old = None;
+        let boarding = flights.board(
+            &asked(),
+            9,
+            || None::<()>,
+            |_, ticket| {
+                old = Some(ticket);
+                async { landed.await.unwrap() }
+            },
+        );
+        let (Boarding::Leads(first), Some(old)) = (boarding, old) else { panic!("it leads") };
+        flights.void(&asked().key);
+        assert!(old.is_void());
+        let boarding = flights.board(
+            &asked(),
+            9,
+            || None::<()>,
+            |_, ticket| async move { u32::from(!ticket.is_void()) },
+        );
+        let Boarding::Leads(second) = boarding else { panic!("it leads as well") };
+        land.send(7).unwrap();
+        assert_eq!((first.result().await, second.result().await), (Some(7), Some(1)));
+        assert!(flights.is_empty());
+    }
+
+    #[tokio::test]
+    async fn each_form_of_a_question_has_a_flight_of_its_own() {
+        let flights = Flights::<u32>::default();
+        let names: Arc<[http::HeaderName]> = [http::header::ACCEPT_LANGUAGE].into();
+        let form = |language: &'static str| {
+            let value = http::HeaderValue::from_static(language);
+            let request = [(http::header::ACCEPT_LANGUAGE, value)].into_iter().collect();
+            Asked { selector: Some(Selector::of(&names, &request)), ..asked() }
+        };
+        let board =
+            |asked: &Asked, n| flights.board(asked, 9, || None::<()>, |_, _| std::future::ready(n));
+        let (de, fr) = (board(&form("de"), 1), board(&form("fr"), 2));
+        let (Boarding::Leads(de), Boarding::Leads(fr)) = (de, fr) else { panic!("both lead") };
+        assert!(matches!(board(&form("de"), 3), Boarding::Joins(_)));
+        assert_eq!((de.result().await, fr.result().await), (Some(1), Some(2)));
     }
 }

@@ -2,8 +2,10 @@
 
 pub mod cache;
 pub mod credential;
+pub mod encode;
 pub mod entry;
 pub mod flight;
 pub mod ledger;
 pub mod limiter;
 pub mod meter;
+pub mod moment;

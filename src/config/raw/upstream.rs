@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SecretSource;
 use crate::config::units::{Bytes, OneOrMany, Part, Scalar, Span};
+use crate::policy::share::Percent;
 
 /// An API that requests are forwarded to.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -272,9 +273,47 @@ pub(crate) struct CacheRule {
     /// override: how long after that it is served if the refresh fails. Absent: 0s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_if_error: Option<Span>,
+    /// override: how long answers with other statuses than 200 are served, by status; errors at
+    /// most 1m. Absent: they are not stored.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub status: BTreeMap<String, Span>,
     /// override: entries are not shared between clients. Absent: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vary_by_client: Option<bool>,
+    /// What becomes of an answer that sets a cookie. Absent: private.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set_cookie: Option<SetCookie>,
+    /// Refreshes what is asked for often before it is stale. Absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_ahead: Option<RefreshAhead>,
+}
+
+/// What becomes of an answer that sets a cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SetCookie {
+    /// It is for the one who asked: neither stored nor shared.
+    Private,
+    /// It is stored without the cookie.
+    Strip,
+    /// It is stored with the cookie.
+    Store,
+}
+
+/// When an entry that is asked for often is refreshed before it is stale.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct RefreshAhead {
+    /// After this part of its life.
+    pub after: Part,
+    /// If it has been asked for so often since it was stored.
+    pub hits: u32,
+}
+
+impl Default for RefreshAhead {
+    fn default() -> Self {
+        Self { after: Part(Percent::from_tenths(800).unwrap_or_default()), hits: 3 }
+    }
 }
 
 /// By whose rule answers are stored.

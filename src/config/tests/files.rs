@@ -62,7 +62,7 @@ fn the_generic_file_loads() {
     let loaded = good(GENERIC);
     let bench = only(&loaded);
     assert_eq!(bench.labels[0].max_wait.as_secs(), 60);
-    assert_eq!(endpoint(bench, "everything").cache, CacheRule::Respect);
+    assert_eq!(endpoint(bench, "everything").cache, CacheRule::Respect(Respect::default()));
     assert_eq!(endpoint(bench, "limited").label.as_ref().unwrap().as_str(), "strict");
     assert_eq!(bench.base_url, "http://127.0.0.1:18082");
 }

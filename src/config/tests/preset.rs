@@ -15,7 +15,10 @@ fn the_endpoint_it_is_all_about() {
     assert_eq!(users.label.as_ref().unwrap().as_str(), "heavy");
     let key = ["sessionId", "type", "page_size", "next_page_token"].map(String::from);
     assert_eq!(users.key, KeyRule::Only(key.to_vec()));
-    let CacheRule::Override { lifetimes, vary_by_client: false } = &users.cache else { panic!() };
+    let CacheRule::Override(Override { lifetimes, vary_by_client: false, .. }) = &users.cache
+    else {
+        panic!()
+    };
     assert_eq!(lifetimes.fresh.as_secs(), 10);
     assert_eq!(lifetimes.stale_while_revalidate.as_secs(), 30);
     assert_eq!(lifetimes.stale_if_error.as_secs(), 600);
@@ -102,7 +105,9 @@ fn what_is_written_goes_over_it() {
     assert_eq!((heavy.windows[0].limit.get(), heavy.burst.get()), (5, 5));
     assert_eq!(heavy.pool.as_ref().unwrap().as_str(), "daily");
     assert_eq!(zoom.endpoints.len(), 40);
-    let CacheRule::Override { lifetimes, .. } = endpoint(zoom, "list-session-users").cache else {
+    let CacheRule::Override(Override { lifetimes, .. }) =
+        endpoint(zoom, "list-session-users").cache
+    else {
         panic!()
     };
     assert_eq!(lifetimes.fresh.as_secs(), 20);

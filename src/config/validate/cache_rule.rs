@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::parameters::allows;
 use crate::config::fault::Report;
 use crate::config::raw::{self, CacheMode};
 use crate::config::units::{Scalar, Span};
 use crate::policy::endpoint::{
-    CacheRule, KeyRule, Lifetimes, PageTokenRule, Parameter, WhenRule, WhenValue,
+    CacheRule, KeyRule, Lifetimes, Override, PageTokenRule, Parameter, RefreshAhead, Respect,
+    SetCookie, WhenRule, WhenValue,
 };
 
 const DEFAULT_MARGIN: Duration = Duration::from_mins(2);
@@ -17,27 +20,77 @@ const FIGURES: [&str; 3] = ["fresh", "stale_while_revalidate", "stale_if_error"]
 pub(super) fn cache(path: &str, raw: Option<&raw::CacheRule>, report: &mut Report) -> CacheRule {
     let path = format!("{path}.cache");
     let Some(raw) = raw else { return CacheRule::Off };
-    let written = raw.fresh.is_some()
+    let figures = raw.fresh.is_some()
         || raw.stale_while_revalidate.is_some()
         || raw.stale_if_error.is_some()
+        || !raw.status.is_empty()
         || raw.vary_by_client.is_some();
     let Some(mode) = raw.mode else {
         report.fault_try(&format!("{path}.mode"), "is required", "override, respect or off");
         return CacheRule::Off;
     };
-    if mode != CacheMode::Override && written {
+    if mode != CacheMode::Override && figures {
         let why = r#"has figures, which only mode = "override" uses"#;
         report.fault(&path, why);
     }
+    if mode == CacheMode::Off && (raw.set_cookie.is_some() || raw.refresh_ahead.is_some()) {
+        report.fault(&path, r#"has rules for what is stored, and mode = "off" stores nothing"#);
+    }
+    let set_cookie = match raw.set_cookie {
+        None | Some(raw::SetCookie::Private) => SetCookie::Private,
+        Some(raw::SetCookie::Strip) => SetCookie::Strip,
+        Some(raw::SetCookie::Store) => SetCookie::Store,
+    };
+    let refresh_ahead = raw.refresh_ahead.map(|raw| refresh_ahead(&path, raw, report));
     match mode {
         CacheMode::Off => CacheRule::Off,
-        CacheMode::Respect => CacheRule::Respect,
-        CacheMode::Override => {
-            let lifetimes = lifetimes(&path, raw, report);
-            let vary_by_client = raw.vary_by_client.unwrap_or(false);
-            CacheRule::Override { lifetimes, vary_by_client }
-        }
+        CacheMode::Respect => CacheRule::Respect(Respect { set_cookie, refresh_ahead }),
+        CacheMode::Override => CacheRule::Override(Override {
+            lifetimes: lifetimes(&path, raw, report),
+            by_status: by_status(&path, raw, report),
+            vary_by_client: raw.vary_by_client.unwrap_or(false),
+            set_cookie,
+            refresh_ahead,
+        }),
     }
+}
+
+fn refresh_ahead(path: &str, raw: raw::RefreshAhead, report: &mut Report) -> RefreshAhead {
+    let path = format!("{path}.refresh_ahead");
+    let after = raw.after.0.tenths();
+    if !(100..=990).contains(&after) {
+        report.fault(&format!("{path}.after"), r#"is not between "10%" and "99%""#);
+    }
+    if raw.hits == 0 {
+        report.fault(&format!("{path}.hits"), "is 0: nobody would have asked");
+    }
+    RefreshAhead { after, hits: raw.hits }
+}
+
+/// An error is remembered to spare the upstream, not to hide that it is over.
+const LONGEST_ERROR: Duration = Duration::from_mins(1);
+
+fn by_status(path: &str, raw: &raw::CacheRule, report: &mut Report) -> Vec<(StatusCode, Duration)> {
+    let mut rules = Vec::new();
+    for (text, Span(fresh)) in &raw.status {
+        let path = format!("{path}.status.{text}");
+        let status = text.parse::<StatusCode>().ok().filter(|s| s.as_u16() >= 200);
+        let Some(status) = status else {
+            report.fault_try(&path, "is no final status", r#"write "404" = "5s""#);
+            continue;
+        };
+        match status.as_u16() {
+            200 => report.fault(&path, "is what fresh is for"),
+            206 | 304 => report.fault(&path, "is not a whole answer"),
+            401 | 429 => report.fault(&path, "is about the one who asked, not about the question"),
+            400.. if *fresh > LONGEST_ERROR => {
+                report.fault(&path, format!("is an error, and more than {}", Span(LONGEST_ERROR)));
+            }
+            _ => {}
+        }
+        rules.push((status, *fresh));
+    }
+    rules
 }
 
 fn lifetimes(path: &str, raw: &raw::CacheRule, report: &mut Report) -> Lifetimes {
@@ -50,16 +103,11 @@ fn lifetimes(path: &str, raw: &raw::CacheRule, report: &mut Report) -> Lifetimes
     if raw.fresh.is_none() {
         let hint = r#"write fresh = "10s""#;
         report.fault_try(&format!("{path}.fresh"), r#"is required with mode = "override""#, hint);
-    } else if lifetimes == figures_of_nothing() {
+    } else if lifetimes == Lifetimes::NONE && raw.status.is_empty() {
         let hint = r#"to store nothing, set mode = "off""#;
         report.fault_try(&format!("{path}.fresh"), "is zero, and so are the others", hint);
     }
     lifetimes
-}
-
-fn figures_of_nothing() -> Lifetimes {
-    let zero = Duration::ZERO;
-    Lifetimes { fresh: zero, stale_while_revalidate: zero, stale_if_error: zero }
 }
 
 /// What a condition may be about.
@@ -75,7 +123,7 @@ pub(super) fn when(
     known: &Known<'_>,
     report: &mut Report,
 ) -> Vec<WhenRule> {
-    let CacheRule::Override { lifetimes, .. } = cache else {
+    let CacheRule::Override(Override { lifetimes, .. }) = cache else {
         if !raw.is_empty() {
             report.fault(&format!("{path}.when"), r#"is for cache mode = "override""#);
         }

@@ -111,7 +111,29 @@ pub(super) fn cache(raw: &raw::Cache, report: &mut Report) -> Cache {
     if entry.0 == 0 {
         report.fault_try("cache.max_entry_bytes", "is 0", r#"to cache nothing, set mode = "off""#);
     }
-    Cache { max_bytes: most.0, max_entry_bytes: size(entry.0) }
+    let moment = |name: &str, span: Span, most: Duration, report: &mut Report| {
+        if span.0 > most {
+            let why = format!("is more than {}", Span(most));
+            report.fault(&format!("cache.{name}"), why);
+        }
+        span.0
+    };
+    Cache {
+        max_bytes: most.0,
+        max_entry_bytes: size(entry.0),
+        remember_uncacheable: moment(
+            "remember_uncacheable",
+            raw.remember_uncacheable,
+            Duration::from_hours(1),
+            report,
+        ),
+        remember_failure: moment(
+            "remember_failure",
+            raw.remember_failure,
+            Duration::from_mins(1),
+            report,
+        ),
+    }
 }
 
 /// A duration that may not be zero.

@@ -38,7 +38,7 @@ async fn our_credential_stands_in_the_place_of_the_clients() {
     let own = "accept: client\naccept: client\n";
     let key = "x-api-key: client\nx-api-key: client\n";
     for (auth, fields) in [
-        (AuthScheme::None, format!("{own}{key}")),
+        (AuthScheme::None, format!("{own}authorization: client\nauthorization: client\n{key}")),
         (
             AuthScheme::Bearer { token: Secret::new("ours") },
             format!("{own}authorization: Bearer ours\n{key}"),

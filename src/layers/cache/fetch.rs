@@ -1,82 +1,25 @@
-//! Asking the upstream: for one request, or in a flight for all that ask the same.
+//! Asking the upstream, alone or together with all who ask the same.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::{HeaderName, Method, Response, StatusCode};
-use http_body::Body as _;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use parking_lot::Mutex;
-use tower::{Service, ServiceExt as _};
+use http::{HeaderMap, Method, Response};
+use tower::Service;
 
+use super::fly::{self, Departing};
+use super::land::{Catch, Landed};
 use super::status::{Forward, Status};
-use super::{Answer, Bypass, State};
+use super::{Answer, Older, State, replay};
 use crate::error::GatewayError;
-use crate::http::{Body, BoxError, Gathered, gather};
+use crate::http::Body;
+use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
-use crate::policy::endpoint::{CacheRule, Lifetimes};
-use crate::policy::freshness::{self, Times};
-use crate::policy::page;
-use crate::policy::respect::{self, Authorized};
-use crate::request::{FetchRequest, RoutedRequest, SentAt};
-use crate::store::entry::Entry;
-use crate::upstream::UpstreamError;
-use crate::world::Route;
-
-/// How a flight ended, for everybody who waited.
-#[derive(Clone, Debug)]
-pub(super) enum Landed {
-    /// With an answer that all may have.
-    Shared(Arc<Catch>),
-    /// With an answer for one: too large to keep, or not to be shared. It is the leader's, whose
-    /// fields were sent; the others ask for themselves.
-    Private {
-        /// The answer's.
-        status: StatusCode,
-        /// Until the leader takes it.
-        answer: Arc<Mutex<Option<Response<Body>>>>,
-    },
-    /// With none.
-    Failed(GatewayError),
-}
-
-impl Landed {
-    fn private(answer: Response<Body>) -> Self {
-        let status = answer.status();
-        Self::Private { status, answer: Arc::new(Mutex::new(Some(answer))) }
-    }
-
-    /// Why a stale answer may stand in for this one, in a word.
-    pub(super) fn failure(&self) -> Option<&'static str> {
-        let status = match self {
-            Self::Failed(error) if error.is_quota() => return Some("quota"),
-            Self::Failed(error) => return Some(error.row().code),
-            Self::Shared(catch) => catch.entry.status(),
-            Self::Private { status, .. } => *status,
-        };
-        freshness::is_error(status).then_some("upstream-error")
-    }
-}
-
-/// An answer that all may have.
-#[derive(Debug)]
-pub(super) struct Catch {
-    /// Prepared for replay, stored or not.
-    pub(super) entry: Arc<Entry>,
-    /// Whether it was stored.
-    pub(super) stored: bool,
-    /// What was left of the budget: of interest to those who waited, and never stored.
-    pub(super) quota: Vec<(HeaderName, HeaderValue)>,
-}
-
-/// Fields that are told to those who waited, and not stored.
-const QUOTA_FIELDS: [HeaderName; 3] = [
-    HeaderName::from_static("ratelimit-policy"),
-    HeaderName::from_static("ratelimit"),
-    header::RETRY_AFTER,
-];
+use crate::policy::directives::RequestDirectives;
+use crate::policy::freshness::Freshness;
+use crate::request::{FetchRequest, RoutedRequest, Urgency};
+use crate::store::entry::{Asks, Entry};
+use crate::store::flight::{Asked, Boarding, Seat};
+use crate::store::moment::Moment;
 
 /// Asks the upstream.
 #[derive(Clone, Debug)]
@@ -85,197 +28,238 @@ pub(super) struct Fetcher<S> {
     pub(super) state: Arc<State>,
 }
 
+/// So often a request looks for a flight that answers its own form of the question; then it asks
+/// for itself.
+const MOST_FLIGHTS: usize = 4;
+
 impl<S> Fetcher<S>
 where
-    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>,
+    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
 {
-    /// One request, one answer, nothing kept.
-    pub(super) async fn pass_through(self, request: RoutedRequest, bypass: Bypass) -> Answer {
-        let until = self.state.clock.timer(request.deadline);
-        let mut headers = request.headers;
-        let body = collect(request.body, request.max_body_bytes);
-        let body = tokio::time::timeout_at(until, body).await;
-        let body = body.unwrap_or(Err(GatewayError::BodyTimeout))?;
-        let answer = tokio::time::timeout_at(until, async {
-            // The body goes on whole, with its own length, and nobody has to be asked to continue.
-            headers.remove(header::CONTENT_LENGTH);
-            headers.remove(header::EXPECT);
-            let question = FetchRequest {
-                target: target(&request.route, &request.key),
-                method: request.method,
-                route: request.route,
-                client: request.client,
-                headers,
-                body,
-                deadline: request.deadline,
-                departure: None,
-                wanted: None,
-                record: request.record,
-            };
-            self.inner.oneshot(question).await
-        });
-        let answer = answer.await.unwrap_or(Err(GatewayError::Deadline))?;
-        let why = Forward::Bypass(bypass);
-        let status = answer.status();
-        Ok(Status::Forwarded { why, status, stored: false, collapsed: false }.onto(answer))
-    }
-
-    /// One request for all who ask the same. Stores what may be stored.
-    pub(super) async fn fly(self, key: Arc<CacheKey>, question: FetchRequest) -> Landed {
-        let until = self.state.clock.timer(question.deadline);
-        let route = Arc::clone(&question.route);
+    /// Refreshes an entry behind the reader's back, unless somebody does already or it has just
+    /// failed.
+    pub(super) fn refresh(
+        self,
+        request: &RoutedRequest,
+        older: Option<Arc<Entry>>,
+        urgency: Urgency,
+    ) {
         let state = Arc::clone(&self.state);
-        let flight = async move {
-            let asked_at = state.clock.now();
-            match self.inner.oneshot(question).await {
-                Ok(answer) => state.land(key, &route, answer, asked_at).await,
-                Err(error) => Landed::Failed(error),
-            }
+        let asked = state.asked(request);
+        if state.moments.get(&asked, state.clock.now()).is_some() {
+            return;
+        }
+        // Somebody else's refresh may have landed since.
+        let landed = || {
+            let now = state.entries.get(&request.key, &request.headers)?;
+            let same = older.as_ref().is_some_and(|older| Arc::ptr_eq(older, &now));
+            (!same).then_some(())
         };
-        let landed = tokio::time::timeout_at(until, flight).await;
-        landed.unwrap_or(Landed::Failed(GatewayError::Deadline))
-    }
-}
-
-/// The request that a flight makes for everybody: nothing in it is one client's own.
-pub(super) fn question(request: &RoutedRequest) -> FetchRequest {
-    let mut headers = HeaderMap::new();
-    match request.route.endpoint.cache {
-        CacheRule::Respect => {
-            headers.clone_from(&request.headers);
-            // The stored answer is whole, unconditional and uncoded, and the question has no
-            // content: a length that says otherwise would swallow the connection's next request.
-            for name in [
-                header::CONTENT_LENGTH,
-                header::CONTENT_TYPE,
-                header::CONTENT_ENCODING,
-                header::EXPECT,
-                header::IF_NONE_MATCH,
-                header::IF_MODIFIED_SINCE,
-                header::IF_RANGE,
-                header::ACCEPT_ENCODING,
-            ] {
-                headers.remove(name);
-            }
-        }
-        CacheRule::Override { .. } | CacheRule::Off => {
-            headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        }
-    }
-    FetchRequest {
-        method: Method::GET,
-        route: Arc::clone(&request.route),
-        client: Arc::clone(&request.client),
-        target: target(&request.route, &request.key),
-        headers,
-        body: Bytes::new(),
-        deadline: request.deadline,
-        departure: None,
-        wanted: None,
-        record: Arc::clone(&request.record),
-    }
-}
-
-fn target(route: &Route, key: &CacheKey) -> Arc<str> {
-    let spelling = route.spelling;
-    key.parameters().target(&route.endpoint.path, spelling).into()
-}
-
-async fn collect(body: Body, limit: usize) -> Result<Bytes, GatewayError> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    match Limited::new(body, limit).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(GatewayError::BodyTooLarge { limit }),
-        Err(_broken_off) => Err(GatewayError::BadBody),
-    }
-}
-
-/// Whether an answer is kept, and may be shared at all.
-enum Keep {
-    /// Stored for so long.
-    Store { lifetimes: Lifetimes, initial_age: std::time::Duration },
-    /// Handed to all who wait and then forgotten.
-    Share,
-    /// One client's own.
-    Private,
-}
-
-impl State {
-    async fn land(
-        &self,
-        key: Arc<CacheKey>,
-        route: &Route,
-        answer: Response<Body>,
-        asked_at: Instant,
-    ) -> Landed {
-        let keep = self.keep(&key, route, &answer);
-        if let Keep::Private = keep {
-            return Landed::private(answer);
-        }
-        let (mut head, body) = answer.into_parts();
-        let body = match gather(body, self.max_entry_bytes).await {
-            Ok(Gathered::Whole(body)) => body,
-            Ok(Gathered::TooLarge(body)) => {
-                return Landed::private(Response::from_parts(head, body));
-            }
-            Err(error) => return Landed::Failed(broken_off(&error)),
+        let question = FetchRequest { urgency, ..fly::question(request, older.as_deref()) };
+        // Nobody waits for it, and it is wanted all the same.
+        let fly = |_wanted, ticket| {
+            let older = older.clone();
+            self.fly(Departing { asked: asked.clone(), older, ticket }, question)
         };
-        let quota = QUOTA_FIELDS
-            .into_iter()
-            .filter_map(|name| Some((name.clone(), head.headers.remove(name)?)))
-            .collect();
-        let oldest_age =
-            route.endpoint.page_token.as_ref().and_then(|rule| page::oldest_age(rule, &body));
-        let (lifetimes, initial_age, stored) = match keep {
-            Keep::Store { lifetimes, initial_age } => (lifetimes, initial_age, true),
-            Keep::Share | Keep::Private => (NOTHING, std::time::Duration::ZERO, false),
-        };
-        let made_at = head.extensions.get::<SentAt>().map_or(asked_at, |sent| sent.0);
-        let times = Times { made_at, initial_age, lifetimes, oldest_age };
-        let entry = Arc::new(Entry::new(head.status, head.headers, &body, times));
-        if stored {
-            self.entries.insert(key, Arc::clone(&entry));
-        }
-        Landed::Shared(Arc::new(Catch { entry, stored, quota }))
+        drop(state.flights.board(&asked, request.max_flights, landed, fly));
     }
 
-    fn keep(&self, key: &CacheKey, route: &Route, answer: &Response<Body>) -> Keep {
-        match &route.endpoint.cache {
-            CacheRule::Off => Keep::Private,
-            CacheRule::Override { lifetimes, .. } if answer.status() == StatusCode::OK => {
-                let when = &route.endpoint.when;
-                let lifetimes = freshness::lifetimes(*lifetimes, when, key.parameters());
-                Keep::Store { lifetimes, initial_age: std::time::Duration::ZERO }
+    /// Asks the upstream, or waits with whoever does.
+    pub(super) async fn fetch(
+        self,
+        request: RoutedRequest,
+        older: Older,
+        wishes: RequestDirectives,
+    ) -> Answer {
+        let state = Arc::clone(&self.state);
+        for _ in 0..MOST_FLIGHTS {
+            let asked = state.asked(&request);
+            match state.moments.get(&asked, state.clock.now()) {
+                Some(Moment::Uncacheable) => break,
+                Some(Moment::Failed(landed)) => {
+                    request.record.looked_up(CacheResult::Collapsed);
+                    return outcome(&state, &landed, &request, &older, Place::Follows);
+                }
+                None => {}
             }
-            // Nobody's own: the question that was asked is the same for all who wait.
-            CacheRule::Override { .. } => Keep::Share,
-            CacheRule::Respect => {
-                let authorized =
-                    if route.upstream.authorized { Authorized::Yes } else { Authorized::No };
-                let wall = self.clock.wall();
-                match respect::storable(answer.status(), answer.headers(), authorized, wall) {
-                    Some(storable) => Keep::Store {
-                        lifetimes: storable.lifetimes,
-                        initial_age: storable.initial_age,
-                    },
-                    None => Keep::Private,
+            let (seat, place) = match self.board(&asked, &request, &older, &wishes) {
+                Boarding::Leads(seat) => (seat, Place::Leads),
+                Boarding::Joins(seat) => (seat, Place::Follows),
+                Boarding::Landed(entry) => {
+                    // The earlier flight's answer, which the look into the cache just missed.
+                    request.record.looked_up(CacheResult::Hit);
+                    let (key, headers) = (&request.key, &request.headers);
+                    encoded(&state, &entry, key, headers).await;
+                    let now = state.clock.now();
+                    let status = Status::Hit { ttl: ttl(&entry, now) };
+                    return Ok(replay(&entry, &request, status, now));
+                }
+                Boarding::Full => {
+                    request.record.looked_up(CacheResult::Miss);
+                    let full = Landed::Failed(GatewayError::Overloaded);
+                    return outcome(&state, &full, &request, &older, Place::Leads);
+                }
+            };
+            request.record.looked_up(place.result());
+            let landed = landing(&state, seat, request.deadline).await;
+            match &landed {
+                // Given up because nobody waited, in the moment in which this request came.
+                Landed::Failed(GatewayError::Abandoned) => continue,
+                // It answers another form of the question than this one.
+                Landed::Shared(catch) if !catch.entry.answers(&request.headers) => continue,
+                Landed::Private { .. } if place == Place::Follows => {}
+                _ => {
+                    if let Landed::Shared(catch) = &landed {
+                        encoded(&state, &catch.entry, &request.key, &request.headers).await;
+                    }
+                    return outcome(&state, &landed, &request, &older, place);
                 }
             }
+            // A private answer holds what another has asked for: let go before asking again.
+            drop(landed);
+            break;
+        }
+        self.alone(request, older).await
+    }
+
+    fn board(
+        &self,
+        asked: &Asked,
+        request: &RoutedRequest,
+        older: &Older,
+        wishes: &RequestDirectives,
+    ) -> Boarding<Landed, Arc<Entry>> {
+        let state = &self.state;
+        let landed = || state.fresh(request, wishes);
+        let flight = self.clone();
+        state.flights.board(asked, request.max_flights, landed, |wanted, ticket| {
+            let older = older.entry().cloned();
+            let question = fly::question(request, older.as_deref());
+            let question = FetchRequest { wanted: Some(wanted), ..question };
+            flight.fly(Departing { asked: asked.clone(), older, ticket }, question)
+        })
+    }
+
+    /// One request for one client, whose answer is stored if it turns out that it may be.
+    async fn alone(self, request: RoutedRequest, older: Older) -> Answer {
+        request.record.looked_up(CacheResult::Miss);
+        let state = Arc::clone(&self.state);
+        let asked = state.asked(&request);
+        let flight = state.flights.alone(&asked);
+        let (older_entry, ticket) = (older.entry().cloned(), flight.ticket.clone());
+        let question = fly::question(&request, older_entry.as_deref());
+        let landed = self.fly(Departing { asked, older: older_entry, ticket }, question).await;
+        drop(flight);
+        if let Landed::Shared(catch) = &landed {
+            encoded(&state, &catch.entry, &request.key, &request.headers).await;
+        }
+        outcome(&state, &landed, &request, &older, Place::Alone)
+    }
+}
+
+/// A request's part in a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It pays.
+    Leads,
+    /// It waits for what another pays.
+    Follows,
+    /// It pays, and nobody waits with it.
+    Alone,
+}
+
+impl Place {
+    fn result(self) -> CacheResult {
+        match self {
+            Self::Leads | Self::Alone => CacheResult::Miss,
+            Self::Follows => CacheResult::Collapsed,
         }
     }
 }
 
-const NOTHING: Lifetimes = Lifetimes {
-    fresh: std::time::Duration::ZERO,
-    stale_while_revalidate: std::time::Duration::ZERO,
-    stale_if_error: std::time::Duration::ZERO,
-};
-
-fn broken_off(error: &BoxError) -> GatewayError {
-    match error.downcast_ref::<UpstreamError>() {
-        Some(error) => GatewayError::Upstream(error.clone()),
-        None => GatewayError::FlightLost,
+async fn landing(state: &State, seat: Seat<Landed>, deadline: Instant) -> Landed {
+    let until = state.clock.timer(deadline);
+    match tokio::time::timeout_at(until, seat.result()).await {
+        Ok(Some(landed)) => landed,
+        Ok(None) => Landed::Failed(GatewayError::FlightLost),
+        Err(_elapsed) => Landed::Failed(GatewayError::Deadline),
     }
+}
+
+/// Sees to it that there is an entry in the coding that the client wants.
+async fn encoded(state: &State, entry: &Arc<Entry>, key: &Arc<CacheKey>, headers: &HeaderMap) {
+    if let Some(coding) = entry.lacks(headers) {
+        state.encode(entry, coding, key).await;
+    }
+}
+
+/// What a request is answered, now that its flight has landed.
+fn outcome(
+    state: &State,
+    landed: &Landed,
+    request: &RoutedRequest,
+    older: &Older,
+    place: Place,
+) -> Answer {
+    let now = state.clock.now();
+    // What could be used when the upstream was asked may have died since.
+    if let (Some(detail), Older::Usable(entry)) = (landed.failure(), older)
+        && entry.times().freshness(now) != Freshness::Dead
+    {
+        request.record.looked_up(CacheResult::Stale);
+        return Ok(replay(entry, request, Status::StaleIfError { detail }, now));
+    }
+    let why = if let Older::Nothing = older { Forward::Miss } else { Forward::Stale };
+    match landed {
+        Landed::Shared(catch) => Ok(shared(catch, request, why, place, now)),
+        Landed::Private { answer, .. } => {
+            let answer = answer.lock().take().ok_or(GatewayError::FlightLost)?;
+            Ok(private(answer, request, why))
+        }
+        Landed::Failed(error) => Err(error.clone()),
+    }
+}
+
+fn ttl(entry: &Entry, now: Instant) -> Duration {
+    match entry.times().freshness(now) {
+        Freshness::Fresh { ttl } => ttl,
+        _ => Duration::ZERO,
+    }
+}
+
+fn shared(
+    catch: &Catch,
+    request: &RoutedRequest,
+    why: Forward,
+    place: Place,
+    now: Instant,
+) -> Response<Body> {
+    let collapsed = place == Place::Follows;
+    let (status, stored) = (catch.status, catch.stored);
+    let status = Status::Forwarded { why, status, stored, collapsed };
+    let mut answer = if collapsed {
+        replay(&catch.entry, request, status, now)
+    } else {
+        if catch.confirmed() {
+            request.record.looked_up(CacheResult::Revalidated);
+        }
+        let asks = Asks::of(&request.method, &request.headers).having_fetched();
+        status.onto(catch.entry.answer(&asks, now))
+    };
+    answer.headers_mut().extend(catch.quota.iter().cloned());
+    answer
+}
+
+fn private(answer: Response<Body>, request: &RoutedRequest, why: Forward) -> Response<Body> {
+    let status = answer.status();
+    let status = Status::Forwarded { why, status, stored: false, collapsed: false };
+    let mut answer = status.onto(answer);
+    if request.method == Method::HEAD {
+        *answer.body_mut() = Body::Empty;
+    }
+    answer
 }

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use super::Bypass;
 use crate::http::Body;
+use crate::metrics::CacheResult;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -48,6 +49,17 @@ impl Forward {
 }
 
 impl Status {
+    /// What is counted for it.
+    pub(super) fn result(self) -> CacheResult {
+        match self {
+            Self::Hit { .. } => CacheResult::Hit,
+            Self::StaleHit { .. } | Self::StaleIfError { .. } => CacheResult::Stale,
+            Self::Forwarded { collapsed: true, .. } => CacheResult::Collapsed,
+            Self::Forwarded { why: Forward::Bypass(_), .. } => CacheResult::Bypass,
+            Self::Forwarded { .. } => CacheResult::Miss,
+        }
+    }
+
     /// Adds the field to an answer, after whatever caches nearer to the source have said.
     pub(super) fn onto(self, mut answer: Response<Body>) -> Response<Body> {
         let mut text = String::with_capacity(64);

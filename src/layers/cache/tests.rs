@@ -5,7 +5,7 @@ use http::header::{IF_NONE_MATCH, SET_COOKIE};
 
 use super::*;
 use crate::layers::testing::{Fake, Rig, SECOND, answer, code, field, seconds, send, text};
-use crate::policy::endpoint::CacheRule;
+use crate::policy::endpoint::{CacheRule, Respect};
 
 mod flight;
 mod respect;
@@ -116,16 +116,16 @@ async fn a_condition_hides_no_error() {
 #[tokio::test(start_paused = true)]
 async fn what_does_not_go_by_the_cache_says_why() {
     type Change<'c> = &'c dyn Fn(&mut RoutedRequest);
-    let no_cache = |request: &mut RoutedRequest| {
-        request.headers.insert("cache-control", HeaderValue::from_static("no-cache"));
+    let no_store = |request: &mut RoutedRequest| {
+        request.headers.insert("cache-control", HeaderValue::from_static("no-store"));
     };
     let post = |request: &mut RoutedRequest| request.method = Method::POST;
     let same = |_: &mut RoutedRequest| {};
     let cases: [(CacheRule, Change<'_>, &str); 5] = [
         (seconds(10, 0, 0), &post, "weir; fwd=method; fwd-status=200"),
         (CacheRule::Off, &same, "weir; fwd=bypass; fwd-status=200"),
-        (CacheRule::Respect, &no_cache, "weir; fwd=request; fwd-status=200"),
-        (CacheRule::Respect, &post, "weir; fwd=method; fwd-status=200"),
+        (CacheRule::Respect(Respect::default()), &no_store, "weir; fwd=request; fwd-status=200"),
+        (CacheRule::Respect(Respect::default()), &post, "weir; fwd=method; fwd-status=200"),
         (CacheRule::Off, &post, "weir; fwd=method; fwd-status=200"),
     ];
     for (rule, change, expected) in cases {

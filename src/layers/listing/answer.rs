@@ -1,11 +1,14 @@
 //! The one answer, and what its pages have to say about it.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 
 use crate::http::Body;
 use crate::metrics::CacheResult;
+use crate::policy::condition::{Validators, Verdict, verdict};
 use crate::policy::etag;
 use crate::request::RoutedRequest;
 
@@ -110,8 +113,7 @@ impl Told {
         if let Ok(value) = HeaderValue::try_from(cache_status(source, pages)) {
             headers.insert(CACHE_STATUS, value);
         }
-        let known = asked.headers.get(header::IF_NONE_MATCH);
-        let known = known.is_some_and(|known| etag::is_known(known, &etag));
+        let known = has_it(asked, &etag);
         headers.insert(header::ETAG, etag);
         if known {
             // RFC 9110, section 15.4.5: no content, and no Content-Length that is not the 200's.
@@ -124,6 +126,14 @@ impl Told {
         }
         answer
     }
+}
+
+/// Only a tag can tell: the pages have dates of their own.
+fn has_it(asked: &RoutedRequest, etag: &HeaderValue) -> bool {
+    let (last_modified, date, received) = (None, None, SystemTime::UNIX_EPOCH);
+    let made = Validators { etag: Some(etag), last_modified, date, received };
+    asked.headers.contains_key(header::IF_NONE_MATCH)
+        && verdict(&asked.method, &asked.headers, &made) == Verdict::NotModified
 }
 
 /// RFC 9211: a hit, if every page was one.

@@ -4,7 +4,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method, header};
 
 use super::*;
-use crate::layers::cache::{CacheLayer, Caching};
+use crate::layers::cache::{CacheLayer, Caching, Limits};
 use crate::layers::testing::{
     Fake, Rig, SECOND, Setup, answer, code, field, label, send, settle, start, text,
 };
@@ -45,19 +45,25 @@ fn whole(rig: &Rig, method: Method) -> RoutedRequest {
     RoutedRequest { extent: Extent::Whole, ..rig.ask(method, "a") }
 }
 
-fn entries() -> EntryCache {
-    EntryCache::new(1 << 20, Box::new(|_| {}))
+fn entries(rig: &Rig) -> EntryCache {
+    EntryCache::new(1 << 20, rig.clock.clone(), Box::new(|_| {}))
 }
 
 /// Over a service that stands for the cache.
 fn over<S>(rig: &Rig, inner: S) -> Listing<S> {
-    ListingLayer::new(entries(), rig.clock.clone()).layer(inner)
+    ListingLayer::new(entries(rig), rig.clock.clone()).layer(inner)
 }
+
+const LIMITS: Limits = Limits {
+    max_entry_bytes: 1000,
+    remember_uncacheable: Duration::from_secs(60),
+    remember_failure: SECOND,
+};
 
 /// Over a real cache, whose questions `inner` answers.
 fn cached<S>(rig: &Rig, inner: S) -> Listing<Caching<S>> {
-    let entries = entries();
-    let cache = CacheLayer::new(entries.clone(), rig.clock.clone(), 1000).layer(inner);
+    let entries = entries(rig);
+    let cache = CacheLayer::new(entries.clone(), rig.clock.clone(), LIMITS).layer(inner);
     ListingLayer::new(entries, rig.clock.clone()).layer(cache)
 }
 

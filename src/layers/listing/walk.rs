@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header;
+use http::header::{self, HeaderMap};
 use http::{Method, Response, StatusCode};
 use tower::{Service, ServiceExt as _};
 
@@ -30,6 +30,8 @@ pub(super) struct Walk<S> {
     memory: Memory,
     clock: Clock,
     asked: RoutedRequest,
+    /// Of the requests for pages.
+    headers: HeaderMap,
     token: PageTokenRule,
     whole: WholeRule,
     began: Instant,
@@ -68,8 +70,21 @@ impl<S> Walk<S> {
     ) -> Option<Self> {
         let (token, whole) = asked.route.endpoint.whole()?;
         let (token, whole, began) = (token.clone(), whole.clone(), clock.now());
+        let headers = for_pages(&asked.headers);
         let (spent, paid, fastest) = (0, 0, None);
-        Some(Self { inner, memory, clock, asked, token, whole, began, spent, paid, fastest })
+        Some(Self {
+            inner,
+            memory,
+            clock,
+            asked,
+            headers,
+            token,
+            whole,
+            began,
+            spent,
+            paid,
+            fastest,
+        })
     }
 }
 
@@ -82,7 +97,7 @@ where
     pub(super) async fn run(mut self) -> Result<Outcome, GatewayError> {
         let outcome = match self.pass().await? {
             Pass::TokenRefused { walked, .. } if self.may_restart() => {
-                for key in walked {
+                for key in &walked {
                     self.memory.forget(key);
                 }
                 self.pass().await?
@@ -187,31 +202,15 @@ where
         Ok(answer)
     }
 
-    /// The request for a page: whole, unconditional and uncoded, whatever the client sent.
+    /// The request for a page, as any client could send it.
     fn page(&self, key: &Arc<CacheKey>) -> RoutedRequest {
         let asked = &self.asked;
-        let mut headers = asked.headers.clone();
-        for name in [
-            header::IF_MATCH,
-            header::IF_NONE_MATCH,
-            header::IF_MODIFIED_SINCE,
-            header::IF_UNMODIFIED_SINCE,
-            header::IF_RANGE,
-            header::RANGE,
-            header::ACCEPT_ENCODING,
-            header::CONTENT_LENGTH,
-            header::CONTENT_TYPE,
-            header::CONTENT_ENCODING,
-            header::EXPECT,
-        ] {
-            headers.remove(name);
-        }
         RoutedRequest {
             method: Method::GET,
             route: Arc::clone(&asked.route),
             client: Arc::clone(&asked.client),
             key: Arc::clone(key),
-            headers,
+            headers: self.headers.clone(),
             body: Body::Empty,
             max_body_bytes: asked.max_body_bytes,
             max_flights: asked.max_flights,
@@ -248,7 +247,7 @@ where
         if at_least > u64::from(max_pages) {
             return Err(ListingFault::TooLong { pages: at_least, max_pages }.into());
         }
-        if self.memory.has(next) {
+        if self.memory.has(next, &self.headers) {
             return Ok(());
         }
         let label = self.asked.route.label.as_ref();
@@ -277,4 +276,26 @@ fn is_paid(source: CacheResult) -> bool {
         CacheResult::Miss | CacheResult::Bypass | CacheResult::Revalidated => true,
         CacheResult::Hit | CacheResult::Stale | CacheResult::Collapsed => false,
     }
+}
+
+/// The fields of the requests for pages: whole, unconditional and uncoded ones, whatever the client
+/// sent.
+fn for_pages(asked: &HeaderMap) -> HeaderMap {
+    let mut headers = asked.clone();
+    for name in [
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::IF_RANGE,
+        header::RANGE,
+        header::ACCEPT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_TYPE,
+        header::CONTENT_ENCODING,
+        header::EXPECT,
+    ] {
+        headers.remove(name);
+    }
+    headers
 }

@@ -6,7 +6,9 @@ use crate::layers::render_errors::RenderErrorsLayer;
 use crate::layers::testing::{
     Fake, Rig, Setup, answer, endpoint, field, route, send, site, text, upstream,
 };
+use crate::policy::credential::AuthScheme;
 use crate::policy::endpoint::{Endpoint, EndpointId, KeyRule, Methods, Parameter, ParameterKind};
+use crate::secret::Secret;
 use crate::world::{Clients, Site};
 
 fn of(rig: &Rig, mount: &str, name: &str, endpoints: Vec<Endpoint>) -> Site {
@@ -173,8 +175,31 @@ async fn what_was_for_us_goes_no_further() {
     let request = rig.edge(three(&rig), http);
     let record = Arc::clone(&request.record);
     let answer = send(&stack, request).await.unwrap();
-    assert_eq!(field(&answer, "x-seen"), "accept x-own");
+    // Nobody has to prove anything here, nor do we to the upstream: it is between those two.
+    assert_eq!(field(&answer, "x-seen"), "accept authorization x-own");
     assert_eq!(record.route().unwrap().upstream.id.as_str(), "shallow");
+}
+
+#[tokio::test]
+async fn a_key_of_ours_goes_no_further_nor_does_anything_beside_our_credential() {
+    let key = |rig: &Rig| {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"k1");
+        let hash: [u8; 32] = digest.as_ref().try_into().unwrap();
+        Clients::Keyed([(hash, Arc::clone(&rig.client))].into())
+    };
+    let anonymous = |rig: &Rig| Clients::Anonymous(Arc::clone(&rig.client));
+    let bearer = AuthScheme::Bearer { token: Secret::new("ours") };
+    type Who = fn(&Rig) -> Clients;
+    for (who, auth) in [(key as Who, AuthScheme::None), (anonymous as Who, bearer)] {
+        let rig = Rig::with(|setup| setup.auth = auth);
+        let site = site("", vec![Arc::clone(&rig.route)]);
+        let world = rig.world_of(vec![site], who(&rig));
+        let http = Request::get("/things/a").header("authorization", "Bearer k1");
+        let request = rig.edge(world, http.header("accept", "*/*").body(Body::Empty).unwrap());
+        let stack = IdentifyLayer.layer(RouteLayer.layer(telltale()));
+        let answer = send(&stack, request).await.unwrap();
+        assert_eq!(field(&answer, "x-seen"), "accept");
+    }
 }
 
 #[tokio::test]

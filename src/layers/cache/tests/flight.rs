@@ -88,7 +88,7 @@ async fn a_leader_that_hangs_up_harms_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_status_is_told_to_all_and_not_stored() {
+async fn an_error_status_is_told_to_all_and_remembered_for_a_moment_only() {
     let rig = Rig::new();
     let cache = rig.cached(slow(|n| Ok(answer(503, &[("retry-after", "7")], n.to_string()))));
     for round in ["0", "1"] {
@@ -99,24 +99,34 @@ async fn an_error_status_is_told_to_all_and_not_stored() {
             assert_eq!(field(&one, "retry-after"), "7", "for all who waited");
             assert_eq!(text(one).await, round);
         }
+        let late = send(&cache, rig.get()).await.unwrap();
+        assert_eq!(status(&late), "weir; fwd=miss; fwd-status=503; collapsed");
+        assert_eq!(text(late).await, round, "and for who comes a moment later");
+        rig.clock.advance(SECOND);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_one_typed_answer_for_all() {
     let refused = Refused { reason: Reason::Day, retry_after: SECOND };
-    for (error, expected) in [
-        (UpstreamError::Timeout(Phase::FirstByte).into(), "upstream-timeout"),
-        (GatewayError::Limited { refused, quota: Arc::default() }, "quota-day"),
+    for (error, expected, is_remembered) in [
+        (UpstreamError::Timeout(Phase::FirstByte).into(), "upstream-timeout", true),
+        // The limiter knows itself when to say so again.
+        (GatewayError::Limited { refused, quota: Arc::default() }, "quota-day", false),
     ] {
         let rig = Rig::new();
         let fake = slow(move |_| Err(error.clone()));
         let cache = rig.cached(fake.clone());
-        for calls in [1, 2] {
-            let answers = three(&rig, &cache).await;
-            assert_eq!(answers.iter().map(code).collect::<Vec<_>>(), [expected; 3]);
-            assert_eq!(fake.calls(), calls, "nothing is remembered");
-        }
+        let answers = three(&rig, &cache).await;
+        assert_eq!(answers.iter().map(code).collect::<Vec<_>>(), [expected; 3]);
+        assert_eq!(fake.calls(), 1);
+        let late = three(&rig, &cache).await;
+        assert_eq!(late.iter().map(code).collect::<Vec<_>>(), [expected; 3]);
+        assert_eq!(fake.calls(), if is_remembered { 1 } else { 2 });
+        rig.clock.advance(SECOND);
+        let calls = fake.calls();
+        assert_eq!(code(&send(&cache, rig.get()).await), expected);
+        assert_eq!(fake.calls(), calls + 1, "the moment is over");
     }
 }
 
@@ -196,10 +206,9 @@ async fn an_answer_too_large_to_keep_goes_whole_to_the_one_who_asked() {
             seen.push(status(&one).to_owned());
             assert_eq!(text(one).await, expected);
         }
-        let passed = "weir; fwd=bypass; fwd-status=200";
-        assert_eq!(seen, ["weir; fwd=miss; fwd-status=200", passed, passed]);
+        assert_eq!(seen, ["weir; fwd=miss; fwd-status=200"; 3]);
         assert_eq!((fake.calls(), rig.saved()), (3, 0));
-        assert_eq!(follower.cache(), Some(CacheResult::Bypass), "it was not spared");
+        assert_eq!(follower.cache(), Some(CacheResult::Miss), "it was not spared");
         let next = send(&cache, rig.get()).await.unwrap();
         assert_eq!(status(&next), "weir; fwd=miss; fwd-status=200", "nothing was stored");
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::layers::testing::start;
 
 fn rig() -> Rig {
-    Rig::with(|setup| setup.cache = CacheRule::Respect)
+    Rig::with(|setup| setup.cache = CacheRule::Respect(Respect::default()))
 }
 
 fn asked_by(rig: &Rig, who: &'static str) -> RoutedRequest {

@@ -1,0 +1,157 @@
+//! What is sent to the upstream, for one request or for all that ask the same.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Response};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use tower::{Service, ServiceExt as _};
+
+use super::fetch::Fetcher;
+use super::land::{Arrived, Landed};
+use super::status::{Forward, Status};
+use super::{Answer, Bypass};
+use crate::error::GatewayError;
+use crate::http::Body;
+use crate::policy::cache_key::CacheKey;
+use crate::policy::endpoint::CacheRule;
+use crate::request::{FetchRequest, RoutedRequest, Urgency};
+use crate::store::entry::Entry;
+use crate::store::flight::{Asked, Ticket};
+use crate::world::Route;
+
+/// A flight about to leave.
+#[derive(Debug)]
+pub(super) struct Departing {
+    /// What for.
+    pub(super) asked: Asked,
+    /// What the upstream may confirm instead of answering.
+    pub(super) older: Option<Arc<Entry>>,
+    /// Tells whether its answer may still be kept.
+    pub(super) ticket: Ticket,
+}
+
+impl<S> Fetcher<S>
+where
+    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>,
+{
+    /// One request, one answer, nothing kept.
+    pub(super) async fn pass_through(self, request: RoutedRequest, bypass: Bypass) -> Answer {
+        let until = self.state.clock.timer(request.deadline);
+        let mut headers = request.headers;
+        let body = collect(request.body, request.max_body_bytes);
+        let body = tokio::time::timeout_at(until, body).await;
+        let body = body.unwrap_or(Err(GatewayError::BodyTimeout))?;
+        let answer = tokio::time::timeout_at(until, async {
+            // The body goes on whole, with its own length, and nobody has to be asked to continue.
+            headers.remove(header::CONTENT_LENGTH);
+            headers.remove(header::EXPECT);
+            let question = FetchRequest {
+                target: target(&request.route, &request.key),
+                method: request.method,
+                route: request.route,
+                client: request.client,
+                headers,
+                body,
+                deadline: request.deadline,
+                departure: None,
+                wanted: None,
+                urgency: Urgency::Asked,
+                record: request.record,
+            };
+            self.inner.oneshot(question).await
+        });
+        let answer = answer.await.unwrap_or(Err(GatewayError::Deadline))?;
+        let why = Forward::Bypass(bypass);
+        let status = answer.status();
+        Ok(Status::Forwarded { why, status, stored: false, collapsed: false }.onto(answer))
+    }
+
+    /// One request for all who ask the same. Stores what may be stored.
+    pub(super) async fn fly(self, departing: Departing, question: FetchRequest) -> Landed {
+        let until = self.state.clock.timer(question.deadline);
+        let (route, state) = (Arc::clone(&question.route), Arc::clone(&self.state));
+        let authorized = question.headers.contains_key(header::AUTHORIZATION);
+        let asks = question.headers.clone();
+        let flight = async {
+            let asked_at = state.clock.now();
+            match self.inner.oneshot(question).await {
+                Ok(answer) => {
+                    let arrived = Arrived { route: &route, asks: &asks, asked_at, authorized };
+                    state.land(&departing, &arrived, answer).await
+                }
+                Err(error) => Landed::Failed(error),
+            }
+        };
+        let landed = tokio::time::timeout_at(until, flight).await;
+        let landed = landed.unwrap_or(Landed::Failed(GatewayError::Deadline));
+        state.remember(departing.asked, &landed);
+        landed
+    }
+}
+
+/// Fields of a client's own request that are no part of what a flight asks for everybody: the
+/// stored answer is whole, unconditional and uncoded, and the question has no content: a length
+/// that says otherwise would swallow the connection's next request.
+const NOT_ASKED: [http::HeaderName; 9] = [
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::EXPECT,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_RANGE,
+    header::RANGE,
+    header::ACCEPT_ENCODING,
+];
+
+/// The request that a flight makes for everybody: by our own rule nothing in it is one client's
+/// own, and else what is has to be told by `Vary`.
+pub(super) fn question(request: &RoutedRequest, older: Option<&Entry>) -> FetchRequest {
+    let mut headers = HeaderMap::new();
+    match request.route.endpoint.cache {
+        CacheRule::Respect(_) => {
+            headers.clone_from(&request.headers);
+            for name in NOT_ASKED {
+                headers.remove(name);
+            }
+        }
+        CacheRule::Override(_) | CacheRule::Off => {
+            headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        }
+    }
+    if let Some(older) = older {
+        older.confirm().ask(&mut headers);
+    }
+    FetchRequest {
+        method: Method::GET,
+        route: Arc::clone(&request.route),
+        client: Arc::clone(&request.client),
+        target: target(&request.route, &request.key),
+        headers,
+        body: Bytes::new(),
+        deadline: request.deadline,
+        departure: None,
+        wanted: None,
+        urgency: Urgency::Asked,
+        record: Arc::clone(&request.record),
+    }
+}
+
+fn target(route: &Route, key: &CacheKey) -> Arc<str> {
+    let spelling = route.spelling;
+    key.parameters().target(&route.endpoint.path, spelling).into()
+}
+
+async fn collect(body: Body, limit: usize) -> Result<Bytes, GatewayError> {
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    match Limited::new(body, limit).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(GatewayError::BodyTooLarge { limit }),
+        Err(_broken_off) => Err(GatewayError::BadBody),
+    }
+}

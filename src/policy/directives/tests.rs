@@ -1,0 +1,3 @@
+//! What directives say.
+
+use super::*;

@@ -1,0 +1,3 @@
+//! What a shared cache may store.
+
+use super::*;
