@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::policy::listing::ListingFault;
 use crate::policy::params::BadParameter;
+use crate::policy::quota::LabelId;
 use crate::store::credential::AuthError;
-use crate::store::limiter::{Reason, Refused};
+use crate::store::limiter::{Budget, PoolBudget, Reason, Refused, WindowBudget};
 use crate::upstream::UpstreamError;
 
 /// Every answer of weir's own that is not a success.
@@ -57,6 +59,23 @@ pub enum GatewayError {
         /// What is left, for the answer's fields.
         quota: Arc<QuotaFields>,
     },
+    /// What is left of the day does not pay for the rest of a whole listing.
+    #[error(
+        "the rest of the listing needs {rest} more requests, more than {} pays for: ask page by \
+         page, or later",
+        if .refused.reason == Reason::ClientShare { "this client's own share" } else { "the day" }
+    )]
+    Unaffordable {
+        /// How many pages are still needed.
+        rest: u64,
+        /// By what, and until when.
+        refused: Refused,
+        /// What is left, for the answer's fields.
+        quota: Arc<QuotaFields>,
+    },
+    /// A whole listing cannot be had.
+    #[error(transparent)]
+    Listing(#[from] ListingFault),
     /// Too many requests are being answered.
     #[error("too many requests at a time")]
     Overloaded,
@@ -91,6 +110,26 @@ pub struct QuotaFields {
     /// What is left of it.
     pub current: String,
 }
+
+impl QuotaFields {
+    /// Names and figures of a label's windows, and what is left of them.
+    pub fn of(name: &LabelId, budget: &Budget) -> Self {
+        let mut policy = Vec::new();
+        let mut current = Vec::new();
+        if let Some(WindowBudget { limit, per, remaining }) = budget.windows.first() {
+            policy.push(format!("\"{name}\";q={limit};w={}", per.as_secs()));
+            current.push(format!("\"{name}\";r={remaining};t={}", per.as_secs()));
+        }
+        if let Some(PoolBudget { id, limit, remaining, resets_in }) = &budget.pool {
+            policy.push(format!("\"{id}\";q={limit};w=86400"));
+            current.push(format!("\"{id}\";r={remaining};t={}", resets_in.as_secs()));
+        }
+        Self { policy: policy.join(", "), current: current.join(", ") }
+    }
+}
+
+/// Status, code, title, level and retry-after.
+type Cells = (u16, &'static str, &'static str, Level, Option<Duration>);
 
 /// How an error is told: one row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +179,11 @@ impl GatewayError {
                 let after = Some(refused.retry_after);
                 (status, refused.reason.as_str(), "Too many requests", Level::Silent, after)
             }
+            Self::Unaffordable { refused, .. } => {
+                let after = Some(refused.retry_after);
+                (429, "listing-budget", "Too many requests", Level::Silent, after)
+            }
+            Self::Listing(fault) => listing_row(fault),
             Self::Overloaded => {
                 (503, "overloaded", "Overloaded", Level::Warn, Some(Duration::from_secs(1)))
             }
@@ -167,6 +211,23 @@ impl GatewayError {
     /// Whether the budget is what stands in the way.
     pub fn is_quota(&self) -> bool {
         matches!(self, Self::Limited { .. })
+    }
+}
+
+fn listing_row(fault: &ListingFault) -> Cells {
+    match fault {
+        ListingFault::TooLong { .. } => {
+            (422, "listing-too-long", "Listing too long", Level::Silent, None)
+        }
+        ListingFault::TooLarge { .. } => {
+            (422, "listing-too-large", "Listing too large", Level::Silent, None)
+        }
+        ListingFault::NoTime { .. } => {
+            (504, "listing-time", "Gateway timeout", Level::Silent, None)
+        }
+        ListingFault::Unusable { .. } => {
+            (502, "listing-unusable", "Bad gateway", Level::Warn, None)
+        }
     }
 }
 
@@ -202,7 +263,9 @@ mod tests {
             refused: Refused { reason, retry_after: wait },
             quota: Arc::default(),
         });
-        let others = [GatewayError::Overloaded];
+        let refused = Refused { reason: Reason::Day, retry_after: wait };
+        let unaffordable = GatewayError::Unaffordable { rest: 3, refused, quota: Arc::default() };
+        let others = [GatewayError::Overloaded, unaffordable];
         let mut codes = std::collections::HashSet::new();
         for error in limited.into_iter().chain(others) {
             let row = error.row();

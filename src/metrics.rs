@@ -19,7 +19,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-pub use self::endpoint::{CacheLabel, CacheResult, EndpointMetrics, UpstreamStatus};
+pub use self::endpoint::{CacheLabel, CacheResult, EndpointMetrics, UpstreamStatus, WalkResult};
 use self::families::Families;
 pub use self::label::LabelMetrics;
 

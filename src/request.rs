@@ -11,6 +11,7 @@ use http_body_util::Full;
 use crate::http::Body;
 use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
+use crate::policy::listing::Extent;
 use crate::store::flight::Wanted;
 use crate::store::limiter::Departure;
 use crate::world::{Client, Route, World};
@@ -62,6 +63,8 @@ pub struct RoutedRequest {
     pub deadline: Instant,
     /// What will be said about it.
     pub record: Arc<Record>,
+    /// How much of a listing it asks for; beyond `listing` it is always a page.
+    pub extent: Extent,
 }
 
 /// Policy zone, past the cache: a question that the upstream has to answer, whole and repeatable.
@@ -200,3 +203,8 @@ fn add(cell: &AtomicU64, time: Duration) {
 /// In an answer's extensions: when the request for it left.
 #[derive(Clone, Copy, Debug)]
 pub struct SentAt(pub Instant);
+
+/// In an answer's extensions: how many tokens it has cost, every attempt that left counted. Absent
+/// where nothing was limited, or where it is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent(pub u32);

@@ -26,6 +26,7 @@ use crate::layers::client_quota::ClientQuotaLayer;
 use crate::layers::dispatch::Dispatch;
 use crate::layers::identify::IdentifyLayer;
 use crate::layers::limit::LimitLayer;
+use crate::layers::listing::ListingLayer;
 use crate::layers::observe::{ObserveLayer, Witness};
 use crate::layers::render_errors::RenderErrorsLayer;
 use crate::layers::retry::RetryLayer;
@@ -90,6 +91,8 @@ where
         // --- policy zone
         // a client's own share, hits included
         .layer(ClientQuotaLayer)
+        // page=all: one answer out of many, each by way of the cache, paid for where it has to be
+        .layer(ListingLayer::new(parts.entries.clone(), clock.clone()))
         // hits end here and cost the upstream nothing; outside the limiter for that reason
         .layer(CacheLayer::new(
             parts.entries.clone(),

@@ -15,6 +15,7 @@ use governor::clock::Clock as GovernorClock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::NotKeyed;
 use governor::{Quota, RateLimiter};
+use http::StatusCode;
 use tower::retry::budget::TpsBudget;
 
 use crate::clock::Clock;
@@ -244,6 +245,8 @@ pub struct Upstream {
     pub client: UpstreamClient,
     /// Second and later attempts of one request.
     pub max_retries: u32,
+    /// Answers after which a request is sent again.
+    pub retry_on: Vec<StatusCode>,
     /// Second and later attempts of all requests together.
     pub retry_budget: TpsBudget,
     /// Counts them.

@@ -14,7 +14,7 @@ mod upstream;
 
 pub(crate) use upstream::{
     Auth, AuthKind, CacheMode, CacheRule, Endpoint, GrantKind, Label, LabelMode, PageToken,
-    Parameter, Pool, RefreshAhead, Reserve, SetCookie, Upstream,
+    Parameter, Pool, RefreshAhead, Reserve, SetCookie, Upstream, Whole,
 };
 
 /// Configuration of weir.

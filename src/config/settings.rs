@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::Uri;
+use http::{StatusCode, Uri};
 
 use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
@@ -169,6 +169,8 @@ pub struct UpstreamSettings {
     pub idle_timeout: Duration,
     /// Second and later attempts of one idempotent request; 0 = none.
     pub max_retries: u32,
+    /// Answers after which a request is sent again.
+    pub retry_on: Vec<StatusCode>,
     /// Speak HTTP/2 without TLS and negotiation ("prior knowledge").
     pub http2_prior_knowledge: bool,
 }

@@ -202,6 +202,7 @@ fn table(settings: &UpstreamSettings, way: Way, limiter: Limiter, tools: &Tools<
         options,
         client,
         max_retries: settings.max_retries,
+        retry_on: settings.retry_on.clone(),
         retry_budget: TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND, RETRY_SHARE),
         retries: tools.metrics.retries(id),
     });

@@ -16,7 +16,8 @@ use crate::request::{SentAt, SignedRequest};
 use crate::upstream::OnConnected;
 
 /// Fields by which clients know what weir itself says; an upstream cannot say it.
-const OURS: [&str; 3] = ["x-request-id", "weir-error", "weir-stored-trackingid"];
+const OURS: [&str; 5] =
+    ["x-request-id", "weir-error", "weir-stored-trackingid", "weir-pages", "weir-tokens-spent"];
 
 /// Sends each request over its upstream's connections.
 #[derive(Clone, Debug)]

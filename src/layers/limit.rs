@@ -19,9 +19,9 @@ use crate::http::{Body, Gathered, gather_until, whole_seconds};
 use crate::policy::endpoint::Priority;
 use crate::policy::feedback::{self, Throttle, Word};
 use crate::policy::share::Share;
-use crate::request::{FetchRequest, Urgency};
+use crate::request::{FetchRequest, Spent, Urgency};
 use crate::store::flight::Wanted;
-use crate::store::limiter::{Budget, Departure, Heard, Permit, PoolBudget, WindowBudget};
+use crate::store::limiter::{Departure, Heard, Permit};
 use crate::world::{Label, Upstream};
 
 /// See the module.
@@ -159,7 +159,7 @@ async fn admitted(
     request.record.waited(waited);
     let permit = permit.map_err(|refused| {
         label.metrics.refused(client.index, refused.reason.as_str());
-        let quota = Arc::new(quota_fields(label, &limiter.budget(label.index)));
+        let quota = Arc::new(QuotaFields::of(&label.spec.id, &limiter.budget(label.index)));
         GatewayError::Limited { refused, quota }
     })?;
     label.metrics.waited(waited.as_secs_f64());
@@ -193,7 +193,8 @@ impl Spending {
         let (label, Some(permit)) = (&self.label, &self.permit) else { return answer };
         permit.answered();
         let mut answer = heed(answer, upstream, label, permit, clock).await;
-        let fields = quota_fields(label, &upstream.limiter.budget(label.index));
+        answer.extensions_mut().insert(Spent(1));
+        let fields = QuotaFields::of(&label.spec.id, &upstream.limiter.budget(label.index));
         let headers = answer.headers_mut();
         for (name, text) in [("ratelimit-policy", fields.policy), ("ratelimit", fields.current)] {
             if let Ok(value) = HeaderValue::try_from(text) {
@@ -317,23 +318,6 @@ fn tell(
              may be wrong"
         );
     }
-}
-
-/// draft-ietf-httpapi-ratelimit-headers: names and figures of the label's windows, and what is
-/// left of them.
-fn quota_fields(label: &Label, budget: &Budget) -> QuotaFields {
-    let name = &label.spec.id;
-    let mut policy = Vec::new();
-    let mut current = Vec::new();
-    if let Some(WindowBudget { limit, per, remaining }) = budget.windows.first() {
-        policy.push(format!("\"{name}\";q={limit};w={}", per.as_secs()));
-        current.push(format!("\"{name}\";r={remaining};t={}", per.as_secs()));
-    }
-    if let Some(PoolBudget { id, limit, remaining, resets_in }) = &budget.pool {
-        policy.push(format!("\"{id}\";q={limit};w=86400"));
-        current.push(format!("\"{id}\";r={remaining};t={}", resets_in.as_secs()));
-    }
-    QuotaFields { policy: policy.join(", "), current: current.join(", ") }
 }
 
 #[cfg(test)]

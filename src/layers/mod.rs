@@ -7,6 +7,7 @@ pub mod client_quota;
 pub mod dispatch;
 pub mod identify;
 pub mod limit;
+pub mod listing;
 pub mod observe;
 pub mod render_errors;
 pub mod retry;

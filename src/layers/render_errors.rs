@@ -153,7 +153,7 @@ fn render(error: &GatewayError, request_id: Option<&HeaderValue>) -> Response<Bo
         GatewayError::KeyMissing | GatewayError::KeyUnknown => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\""));
         }
-        GatewayError::Limited { quota, .. } => {
+        GatewayError::Limited { quota, .. } | GatewayError::Unaffordable { quota, .. } => {
             put(headers, HeaderName::from_static("ratelimit-policy"), &quota.policy);
             put(headers, HeaderName::from_static("ratelimit"), &quota.current);
         }

@@ -12,11 +12,9 @@ use tower::{Layer, Service};
 
 use crate::error::GatewayError;
 use crate::http::Body;
-use crate::policy::endpoint::CacheRule;
 use crate::policy::feedback::Throttle;
-use crate::policy::respect::is_deliberate;
 use crate::policy::retry::{Attempt, Reauthorized, Verdict, judge};
-use crate::request::FetchRequest;
+use crate::request::{FetchRequest, Spent};
 use crate::store::credential::{Generation, Renewable};
 
 /// See the module.
@@ -68,32 +66,47 @@ where
     upstream.retry_budget.deposit();
     let mut retries_left = upstream.max_retries;
     let mut reauthorized = Reauthorized::NotYet;
-    loop {
+    let mut spent = Spent::default();
+    let mut outcome = loop {
         let outcome = inner.call(request.clone()).await;
+        spent.0 += cost(&outcome, request.route.label.is_some());
         match judge(
-            attempt(&outcome, &request.route.endpoint.cache),
+            attempt(&outcome, &upstream.retry_on),
             &request.method,
             retries_left,
             reauthorized,
         ) {
-            Verdict::Accept => return outcome,
+            Verdict::Accept => break outcome,
             Verdict::Reauthorize => {
                 reauthorized = Reauthorized::Already;
                 let used = outcome.as_ref().ok().and_then(|a| a.extensions().get::<Generation>());
                 let renewable = used.map(|used| upstream.credential.reject(*used));
                 if renewable != Some(Renewable::Retry) {
-                    return outcome;
+                    break outcome;
                 }
             }
             Verdict::Retry => {
                 if asks_for_patience(&outcome) || !upstream.retry_budget.withdraw() {
-                    return outcome;
+                    break outcome;
                 }
                 retries_left -= 1;
                 tokio::time::sleep(LEAST_PAUSE + LEAST_PAUSE.mul_f32(4.0 * fastrand::f32())).await;
             }
         }
         upstream.retries.inc();
+    };
+    if let (Ok(answer), true) = (&mut outcome, spent.0 > 0) {
+        answer.extensions_mut().insert(spent);
+    }
+    outcome
+}
+
+/// What an attempt has cost of its label's tokens. One that is lost may have reached the upstream.
+fn cost(outcome: &Result<Response<Body>, GatewayError>, limited: bool) -> u32 {
+    match outcome {
+        Ok(answer) => answer.extensions().get::<Spent>().map_or(0, |spent| spent.0),
+        Err(GatewayError::Upstream(error)) => u32::from(limited && !error.never_sent()),
+        Err(_) => 0,
     }
 }
 
@@ -108,15 +121,9 @@ fn asks_for_patience(outcome: &Result<Response<Body>, GatewayError>) -> bool {
     })
 }
 
-fn attempt(outcome: &Result<Response<Body>, GatewayError>, rule: &CacheRule) -> Attempt {
+fn attempt(outcome: &Result<Response<Body>, GatewayError>, retry_on: &[StatusCode]) -> Attempt {
     match outcome {
-        Ok(answer)
-            if answer.status().is_server_error()
-                && matches!(rule, CacheRule::Respect(_))
-                && is_deliberate(answer.headers()) =>
-        {
-            Attempt::Meant
-        }
+        Ok(answer) if retry_on.contains(&answer.status()) => Attempt::Stumbled,
         Ok(answer) => Attempt::Answered {
             status: answer.status(),
             throttle: answer.extensions().get::<Throttle>().copied(),

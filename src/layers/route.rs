@@ -10,6 +10,7 @@ use tower::{Layer, Service};
 
 use crate::error::GatewayError;
 use crate::http::{Body, strip_hop_by_hop};
+use crate::policy::listing::Extent;
 use crate::request::{IdentifiedRequest, RoutedRequest};
 use crate::world::locate::Unlocated;
 use crate::world::{Clients, Route};
@@ -59,6 +60,7 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
     let (path, query) = (head.uri.path(), head.uri.query());
     let (route, parameters) =
         edge.world.locate(&head.method, path, query, found).map_err(refusal)?;
+    let extent = Extent::asked(&route.endpoint, &head.method, query)?;
     let key = route.key(Some(&client), parameters);
     let mut headers = head.headers;
     strip_hop_by_hop(&mut headers);
@@ -84,6 +86,7 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
         world: edge.world,
         deadline: edge.deadline,
         record: edge.record,
+        extent,
     })
 }
 

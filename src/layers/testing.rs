@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tower::Layer as _;
 use tower::retry::budget::TpsBudget;
 
@@ -22,6 +22,7 @@ use crate::policy::endpoint::{
     CacheRule, Endpoint, EndpointId, KeyRule, Lifetimes, Methods, Override, PageTokenRule,
     Priority, SetCookie, Spelling, UpstreamId, Weight,
 };
+use crate::policy::listing::Extent;
 use crate::policy::params::Canonical;
 use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
 use crate::policy::route::RouteTable;
@@ -200,6 +201,7 @@ impl Rig {
             world: Arc::new(self.world()),
             deadline: self.clock.now() + 30 * SECOND,
             record: Arc::default(),
+            extent: Extent::Page,
         }
     }
 
@@ -318,6 +320,7 @@ pub(super) fn upstream(
         options,
         client: UpstreamClient::new(options).unwrap(),
         max_retries: setup.max_retries,
+        retry_on: vec![StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE],
         retry_budget: setup.retry_budget,
         retries: metrics.retries(name),
     })

@@ -7,7 +7,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::families::{
-    CacheRequest, Families, Request, RequestDuration, UpstreamDuration, UpstreamRequest,
+    CacheRequest, Families, ListingWalk, Request, RequestDuration, UpstreamDuration,
+    UpstreamRequest,
 };
 
 /// What the cache had for a request. As a metric label, [`CacheLabel`] adds "none".
@@ -55,6 +56,40 @@ pub type CacheLabel = Option<CacheResult>;
 
 const NO_CACHE: &str = "none";
 const CACHE_LABELS: usize = CacheResult::ALL.len() + 1;
+
+/// What came of a whole listing that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WalkResult {
+    /// It was answered.
+    Whole,
+    /// A page of it was not: the upstream's own error was the answer.
+    Refused,
+    /// The day or the client's share would not pay for it, or a page found no token.
+    Budget,
+    /// It would not fit into the request's time, or did not.
+    Time,
+    /// It is longer or larger than the rule allows.
+    Bound,
+    /// Anything else went wrong: no answer, or one that is no page.
+    Failed,
+    /// The client hung up.
+    Abandoned,
+}
+
+impl WalkResult {
+    /// As it stands in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Refused => "refused",
+            Self::Budget => "budget",
+            Self::Time => "time",
+            Self::Bound => "bound",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
 
 /// How one attempt upstream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,6 +196,12 @@ impl EndpointMetrics {
         if let Some(kept) = self.cache.get(result.index()) {
             kept.get_or_init(series).inc();
         }
+    }
+
+    /// A whole listing was asked for.
+    pub fn walk(&self, result: WalkResult) {
+        let labels = ListingWalk { endpoint: Arc::clone(&self.endpoint), result: result.as_str() };
+        self.families.listing_walks.get_or_create(&labels).inc();
     }
 
     /// One attempt upstream.

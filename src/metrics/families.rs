@@ -44,6 +44,7 @@ macro_rules! labels {
 labels! {
     Request { endpoint: Arc<str>, client: Arc<str>, status: u16 }
     RequestDuration { endpoint: Arc<str>, cache: &'static str }
+    ListingWalk { endpoint: Arc<str>, result: &'static str }
     CacheRequest { endpoint: Arc<str>, result: &'static str }
     UpstreamRequest { upstream: Arc<str>, endpoint: Arc<str>, status: UpstreamStatusText }
     UpstreamDuration { upstream: Arc<str>, endpoint: Arc<str> }
@@ -69,6 +70,7 @@ pub(super) struct Families {
     pub(super) requests: Family<Request, Counter>,
     pub(super) request_duration: Histograms<RequestDuration>,
     pub(super) cache_requests: Family<CacheRequest, Counter>,
+    pub(super) listing_walks: Family<ListingWalk, Counter>,
     pub(super) upstream_requests: Family<UpstreamRequest, Counter>,
     pub(super) upstream_duration: Histograms<UpstreamDuration>,
     pub(super) budget_limit: Family<Budget, Gauge>,
@@ -111,6 +113,7 @@ impl Families {
             request_duration: declare(r, "weir_request_duration_seconds", "Time from a request's head to its answer's head, queueing included",
                 Histograms::new_with_constructor(duration_histogram)),
             cache_requests: declare(r, "weir_cache_requests", "Requests by what the cache had for them", Family::default()),
+            listing_walks: declare(r, "weir_listing_walks", "Whole listings that were asked for, by what came of it", Family::default()),
             upstream_requests: declare(r, "weir_upstream_requests", "Requests sent upstream, each attempt counted", Family::default()),
             upstream_duration: declare(r, "weir_upstream_duration_seconds", "Time from sending a request upstream to its answer's head",
                 Histograms::new_with_constructor(duration_histogram)),

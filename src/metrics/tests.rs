@@ -20,6 +20,7 @@ fn used() -> Metrics {
     for result in CacheResult::ALL {
         endpoint.cache(result);
     }
+    endpoint.walk(WalkResult::Whole);
     endpoint.upstream(UpstreamStatus::Code(200), 0.2);
     endpoint.upstream(UpstreamStatus::Code(299), 0.2);
     endpoint.upstream(UpstreamStatus::Failed("timeout"), 10.0);
@@ -201,6 +202,7 @@ fn every_family_of_the_design_is_there_under_its_name() {
         ("weir_limit_refused_total", "counter"),
         ("weir_limit_queue", "gauge"),
         ("weir_upstream_throttled_total", "counter"),
+        ("weir_listing_walks_total", "counter"),
         ("weir_limit_observed_total", "counter"),
         ("weir_limit_pace_ratio", "gauge"),
         ("weir_limit_closed_seconds", "gauge"),
@@ -240,6 +242,7 @@ fn figures_stand_in_the_series_they_belong_to() {
     close("weir_limit_queue{label=heavy,upstream=zoom}", 4.0);
     close("weir_cache_purges_total{mode=hard,scope=session}", 1.0);
     close("weir_in_flight", 3.0);
+    close("weir_listing_walks_total{endpoint=list-users,result=whole}", 1.0);
     close("weir_limit_observed_total{client=console,label=heavy,reason=wait,upstream=zoom}", 1.0);
     close("weir_upstream_hints_total{hint=absurd,label=heavy,upstream=zoom}", 1.0);
     close("weir_label_mismatch_total{category=other,label=heavy,upstream=zoom}", 1.0);

@@ -47,6 +47,11 @@ impl CacheKey {
         Question { upstream, credential, endpoint, parameters }
     }
 
+    /// The same asker's key of another question to the same endpoint.
+    pub fn asking(&self, parameters: Canonical) -> Self {
+        Self { parameters, ..self.clone() }
+    }
+
     /// The parameters of the question.
     pub fn parameters(&self) -> &Canonical {
         &self.parameters

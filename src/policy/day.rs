@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use super::quota::{LabelId, PoolSpec};
 use super::share::{ClientId, Share};
 
+mod ahead;
 mod calendar;
 mod claim;
 mod counter;

@@ -48,6 +48,14 @@ pub struct Endpoint {
     pub page_token: Option<PageTokenRule>,
 }
 
+impl Endpoint {
+    /// How a client asks for a whole listing, if it can.
+    pub fn whole(&self) -> Option<(&PageTokenRule, &WholeRule)> {
+        let rule = self.page_token.as_ref()?;
+        Some((rule, rule.all.as_ref()?))
+    }
+}
+
 /// The methods an endpoint answers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Methods {
@@ -222,6 +230,23 @@ pub struct PageTokenRule {
     pub lifetime: Duration,
     /// How much of that is left to the reader at least.
     pub margin: Duration,
+    /// How a client asks for all pages in one answer; none = it cannot.
+    pub all: Option<WholeRule>,
+}
+
+/// How a client asks for a whole listing, and how much of one it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeRule {
+    /// The query parameter that asks for it. It is ours: never sent, and in no cache key.
+    pub parameter: String,
+    /// The one value that it may have.
+    pub value: String,
+    /// The top-level member of the JSON answer that holds a page's items.
+    pub items: String,
+    /// Longer listings are refused.
+    pub max_pages: u32,
+    /// Larger ones are, too.
+    pub max_bytes: usize,
 }
 
 /// The priority of a client's requests in the queue for tokens.

@@ -60,6 +60,7 @@ mod tests {
             response: "next_page_token".into(),
             lifetime: Duration::from_secs(900),
             margin: Duration::from_secs(120),
+            all: None,
         };
         let capped = Some(Duration::from_secs(780));
         for (body, expected) in [

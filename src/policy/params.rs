@@ -46,6 +46,10 @@ impl Canonical {
         let mut query = parse_query(query.unwrap_or_default())?;
         // A credential in the query is the client's, never part of the question.
         query.retain(|(name, _)| !name.eq_ignore_ascii_case("access_token"));
+        // What asks for a whole listing is about how it is answered; see `listing::Extent`.
+        if let Some((_, whole)) = endpoint.whole() {
+            query.retain(|(name, _)| *name != whole.parameter);
+        }
         for parameter in &endpoint.parameters {
             settle(parameter, &mut query)?;
         }
@@ -67,6 +71,15 @@ impl Canonical {
         path.map(|(_, value)| value.as_str()).or_else(|| self.query(name))
     }
 
+    /// The same question, with this value of a parameter of the query.
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        let mut query = self.query.clone();
+        query.retain(|(n, _)| n != name);
+        let at = query.partition_point(|(n, _)| n.as_str() < name);
+        query.insert(at, (name.to_owned(), value.to_owned()));
+        Self { path: self.path.clone(), query }
+    }
+
     /// Path and query as they are sent to the upstream, relative to its base URL.
     pub fn target(&self, template: &str, spelling: Spelling) -> String {
         let mut target = render(template, &self.path, spelling);
@@ -86,12 +99,12 @@ fn decode<'t>(name: &str, raw: &'t str) -> Result<Cow<'t, str>, BadParameter> {
         .map_err(|_error| bad(name, "is not UTF-8 once percent-decoded"))
 }
 
-fn bad(name: &str, why: impl Into<String>) -> BadParameter {
+pub(super) fn bad(name: &str, why: impl Into<String>) -> BadParameter {
     let name = name.chars().filter(|c| !c.is_control()).take(64).collect();
     BadParameter { name, why: why.into() }
 }
 
-fn parse_query(query: &str) -> Result<Vec<(String, String)>, BadParameter> {
+pub(super) fn parse_query(query: &str) -> Result<Vec<(String, String)>, BadParameter> {
     let mut pairs = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

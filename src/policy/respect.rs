@@ -124,15 +124,6 @@ pub fn is_everybodys_failure(status: StatusCode, headers: &HeaderMap) -> bool {
         && Vary::of(headers) == Vary::Nothing
 }
 
-/// Whether an error says for how long it holds or what tells it from others: an answer, and no
-/// stumbling that the next attempt would not meet.
-pub fn is_deliberate(headers: &HeaderMap) -> bool {
-    let directives = AnswerDirectives::of(headers);
-    directives.s_maxage.or(directives.max_age).is_some()
-        || headers.contains_key(EXPIRES)
-        || has_validator(headers)
-}
-
 /// RFC 9110, section 15: 1xx is not final.
 fn is_final(status: StatusCode) -> bool {
     status.as_u16() >= 200

@@ -14,8 +14,8 @@ pub enum Attempt {
         /// Which limit a 429 was about.
         throttle: Option<Throttle>,
     },
-    /// The upstream answered with an error that it meant as an answer.
-    Meant,
+    /// The upstream answered, with what the operator takes for no answer.
+    Stumbled,
     /// It did not answer, and asking again may help.
     Lost,
     /// It did not answer, and asking again would not help (or would be too late).
@@ -50,15 +50,12 @@ pub fn judge(
         {
             Verdict::Reauthorize
         }
-        Attempt::Answered { status, throttle } if again => match status {
-            StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => Verdict::Retry,
-            StatusCode::TOO_MANY_REQUESTS if throttle == Some(Throttle::Rate) => Verdict::Retry,
-            _ => Verdict::Accept,
-        },
-        Attempt::Lost if again => Verdict::Retry,
-        Attempt::Answered { .. } | Attempt::Meant | Attempt::Lost | Attempt::Failed => {
+        Attempt::Answered {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            throttle: Some(Throttle::Rate),
+        } if again => Verdict::Retry,
+        Attempt::Stumbled | Attempt::Lost if again => Verdict::Retry,
+        Attempt::Answered { .. } | Attempt::Stumbled | Attempt::Lost | Attempt::Failed => {
             Verdict::Accept
         }
     }
@@ -87,15 +84,15 @@ mod tests {
         for (attempt, method, left, reauthorized, expected) in [
             (answered(200, None), Method::GET, 1, Reauthorized::NotYet, Accept),
             (answered(500, None), Method::GET, 1, Reauthorized::NotYet, Accept),
-            (answered(503, None), Method::GET, 1, Reauthorized::NotYet, Retry),
-            (answered(503, None), Method::GET, 0, Reauthorized::NotYet, Accept),
-            (answered(503, None), Method::POST, 1, Reauthorized::NotYet, Accept),
+            (answered(503, None), Method::GET, 1, Reauthorized::NotYet, Accept),
             (answered(401, None), Method::POST, 0, Reauthorized::NotYet, Reauthorize),
             (answered(401, None), Method::GET, 1, Reauthorized::Already, Accept),
             (answered(429, Some(Throttle::Rate)), Method::GET, 1, Reauthorized::NotYet, Retry),
             (answered(429, Some(Throttle::Day)), Method::GET, 1, Reauthorized::NotYet, Accept),
             (answered(429, Some(Throttle::Resource)), Method::GET, 1, Reauthorized::NotYet, Accept),
-            (Attempt::Meant, Method::GET, 1, Reauthorized::NotYet, Accept),
+            (Attempt::Stumbled, Method::GET, 1, Reauthorized::NotYet, Retry),
+            (Attempt::Stumbled, Method::GET, 0, Reauthorized::NotYet, Accept),
+            (Attempt::Stumbled, Method::POST, 1, Reauthorized::NotYet, Accept),
             (Attempt::Lost, Method::GET, 1, Reauthorized::NotYet, Retry),
             (Attempt::Lost, Method::PATCH, 1, Reauthorized::NotYet, Accept),
             (Attempt::Failed, Method::GET, 1, Reauthorized::NotYet, Accept),

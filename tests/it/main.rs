@@ -17,6 +17,7 @@ mod clients;
 mod feedback;
 mod generic;
 mod limiter;
+mod listing;
 mod promises;
 mod purge;
 mod readme;

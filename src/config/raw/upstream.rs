@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::SecretSource;
-use crate::config::units::{OneOrMany, Part, Scalar, Span};
+use crate::config::units::{Bytes, OneOrMany, Part, Scalar, Span};
 use crate::policy::share::Percent;
 
 /// An API that requests are forwarded to.
@@ -34,6 +34,10 @@ pub(crate) struct Upstream {
     pub idle_timeout: Span,
     /// Second and later attempts of one idempotent request; 0 = none.
     pub max_retries: u32,
+    /// Statuses, 500 to 599, after which a request is sent again as if it had not been answered.
+    /// Absent: none, or the preset's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_on: Option<Vec<u16>>,
     /// Speak HTTP/2 without TLS and negotiation.
     pub http2_prior_knowledge: bool,
     /// How requests are authorized.
@@ -62,6 +66,7 @@ impl Default for Upstream {
             total_timeout: Span::secs(30),
             idle_timeout: Span::secs(4),
             max_retries: 1,
+            retry_on: None,
             http2_prior_knowledge: false,
             auth: None,
             labels: BTreeMap::new(),
@@ -359,6 +364,30 @@ pub(crate) struct PageToken {
     /// How much of that is left to the reader at least. Absent: 2m.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub margin: Option<Span>,
+    /// How clients ask for all pages in one answer. Absent: they cannot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<Whole>,
+}
+
+/// How clients ask for all pages of a listing in one answer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Whole {
+    /// The query parameter that asks for it; never sent upstream. Absent: page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
+    /// The one value that it may have. Absent: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The top-level member of the JSON answer that holds a page's items.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub items: Option<String>,
+    /// Longer listings are refused. Absent: 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_pages: Option<u32>,
+    /// Larger answers are refused. Absent: 16MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<Bytes>,
 }
 
 /// What values a query parameter may take: `one_of`, `min` and `max`, or `max_length`.

@@ -192,3 +192,90 @@ fn a_credential_without_encryption_is_a_warning() {
     let plain = "weir.toml:3: upstreams.u.base_url: the credential is sent without encryption";
     assert_eq!(warned("http://10.0.0.1"), [plain]);
 }
+
+#[test]
+fn whole_listings() {
+    check_with_upstream(
+        r#"[[upstreams.u.endpoints]]
+id = "a"
+path = "/a/{shop}"
+key = ["shop", "kind", "token"]
+parameters = { size = { min = 1 } }
+[upstreams.u.endpoints.page_token]
+request = "token"
+response = "next"
+lifetime = "15m"
+all = { parameter = "size", value = "", items = "next", max_pages = 0, max_bytes = "2GiB" }
+[[upstreams.u.endpoints]]
+id = "b"
+method = "POST"
+path = "/b/{shop}"
+[upstreams.u.endpoints.page_token]
+request = "page"
+response = "next"
+lifetime = "15m"
+all = {}
+[[upstreams.u.endpoints]]
+id = "c"
+path = "/c/{shop}"
+page_token = { request = "token", response = "next", lifetime = "15m", all = { parameter = "shop", itms = "x" } }
+[[upstreams.u.endpoints]]
+id = "d"
+path = "/d"
+page_token = { request = "token", response = "next", lifetime = "15m", all = { parameter = "Access_Token", items = "x", max_bytes = "1B" } }
+[[upstreams.u.endpoints]]
+id = "e"
+path = "/e"
+page_token = { request = "token", response = "next", lifetime = "15m", all = { parameter = "", items = "x", max_pages = 10001 } }
+[[upstreams.u.endpoints]]
+id = "f"
+path = "/f"
+cache = { mode = "override", fresh = "1s" }
+when = [{ walk = "*", fresh = "2s" }]
+page_token = { all = { parameter = "walk", items = "x" } }
+"#,
+        r#"weir.toml:10: upstreams.u.endpoints[a].page_token.all.items: "next" is the member that names the next page; name the array
+weir.toml:10: upstreams.u.endpoints[a].page_token.all.max_bytes: (2GiB) is not between 1KiB and 1GiB; leave it out for 16MiB
+weir.toml:10: upstreams.u.endpoints[a].page_token.all.max_pages: is not between 1 and 10000; leave it out for 100
+weir.toml:10: upstreams.u.endpoints[a].page_token.all.parameter: "size" is a parameter of the endpoint itself; choose a name that the endpoint does not use
+weir.toml:10: upstreams.u.endpoints[a].page_token.all.value: is empty; write "all"
+weir.toml:19: upstreams.u.endpoints[b].page_token.all: is for GET and HEAD; remove it
+weir.toml:19: upstreams.u.endpoints[b].page_token.all.items: is required; name the member that holds a page's items, such as "users"
+weir.toml:19: upstreams.u.endpoints[b].page_token.all.parameter: "page" asks for the next page already; choose a name that the endpoint does not use
+weir.toml:23: upstreams.u.endpoints[c].page_token.all.itms: unknown key; did you mean "items"?
+weir.toml:23: upstreams.u.endpoints[c].page_token.all.parameter: "shop" is a parameter of the endpoint itself; choose a name that the endpoint does not use
+weir.toml:27: upstreams.u.endpoints[d].page_token.all.max_bytes: (1B) is not between 1KiB and 1GiB; leave it out for 16MiB
+weir.toml:27: upstreams.u.endpoints[d].page_token.all.parameter: "Access_Token" is a credential, and removed before anybody looks; choose a name that the endpoint does not use
+weir.toml:31: upstreams.u.endpoints[e].page_token.all.max_pages: is not between 1 and 10000; leave it out for 100
+weir.toml:31: upstreams.u.endpoints[e].page_token.all.parameter: is empty; choose a name that the endpoint does not use
+weir.toml:37: upstreams.u.endpoints[f].page_token.all.parameter: "walk" is a parameter of the endpoint itself; choose a name that the endpoint does not use
+weir.toml:37: upstreams.u.endpoints[f].page_token.lifetime: is required
+weir.toml:37: upstreams.u.endpoints[f].page_token.request: is required
+weir.toml:37: upstreams.u.endpoints[f].page_token.response: is required"#,
+    );
+}
+
+#[test]
+fn a_whole_listing_needs_no_more_than_the_name_of_its_items() {
+    let on = |all: &str| {
+        let own = format!(
+            "[[upstreams.zoom.endpoints]]\nid = \"list-session-users\"\npage_token = {{ all = {all} }}\n"
+        );
+        let loaded = good(&format!("{ZOOM}\n{own}"));
+        let users = endpoint(only(&loaded), "list-session-users");
+        let (token, whole) = users.whole().unwrap();
+        assert_eq!(token.lifetime.as_secs(), 900, "the rest is the preset's");
+        whole.clone()
+    };
+    let least = on(r#"{ items = "users" }"#);
+    let figures = (least.max_pages, least.max_bytes);
+    assert_eq!((least.parameter.as_str(), least.value.as_str()), ("page", "all"));
+    assert_eq!((least.items.as_str(), figures), ("users", (100, 16 << 20)));
+    let most = on(
+        r#"{ parameter = "walk", value = "1", items = "u", max_pages = 10000, max_bytes = "1GiB" }"#,
+    );
+    let figures = (most.max_pages, most.max_bytes);
+    assert_eq!((most.parameter.as_str(), most.value.as_str()), ("walk", "1"));
+    assert_eq!((most.items.as_str(), figures), ("u", (10_000, 1 << 30)));
+    assert!(endpoint(only(&good(ZOOM)), "list-session-users").whole().is_none(), "off by itself");
+}

@@ -212,5 +212,5 @@ pub(super) fn page_token(
         report.fault(&format!("{path}.request"), why);
     }
     let (request, response) = (request?, response?);
-    Some(PageTokenRule { request, response, lifetime: raw.lifetime?.0, margin })
+    Some(PageTokenRule { request, response, lifetime: raw.lifetime?.0, margin, all: None })
 }

@@ -6,11 +6,11 @@ use http::Method;
 use matchit::InsertError;
 
 use super::cache_rule::{self, Known};
-use super::{names, parameters, template};
+use super::{listing, names, parameters, template};
 use crate::config::fault::{Report, suggest};
 use crate::config::raw;
 use crate::config::units::OneOrMany;
-use crate::policy::endpoint::{CacheRule, Endpoint, EndpointId, KeyRule, Methods};
+use crate::policy::endpoint::{CacheRule, Endpoint, EndpointId, KeyRule, Methods, PageTokenRule};
 use crate::policy::quota::LabelId;
 
 /// An upstream's table.
@@ -52,6 +52,12 @@ fn endpoint(
     let when = cache_rule::when(path, &raw.when, &cache, &known, report);
     let page_token = raw.page_token.as_ref();
     let page_token = page_token.and_then(|raw| cache_rule::page_token(path, raw, &key, report));
+    let all = raw.page_token.as_ref().and_then(|raw| raw.all.as_ref());
+    let all = all.and_then(|whole| {
+        let known = listing::Known { methods: methods.as_ref(), in_path: &in_path, rules: &known };
+        listing::whole(path, whole, raw, &known, report)
+    });
+    let page_token = page_token.map(|rule| PageTokenRule { all, ..rule });
     let (methods, template) = (methods?, template?);
     (named && wrong.is_none()).then(|| Endpoint {
         id: EndpointId::new(id),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::Uri;
+use http::{StatusCode, Uri};
 
 use super::secret::Secrets;
 use super::server::positive;
@@ -88,8 +88,25 @@ fn upstream(
         total_timeout,
         idle_timeout: raw.idle_timeout.0,
         max_retries: raw.max_retries,
+        retry_on: retry_on(path, raw, report),
         http2_prior_knowledge: raw.http2_prior_knowledge,
     })
+}
+
+/// Only what says that the upstream, and not the request, is amiss.
+fn retry_on(path: &str, raw: &raw::Upstream, report: &mut Report) -> Vec<StatusCode> {
+    let mut statuses = Vec::new();
+    for status in raw.retry_on.iter().flatten() {
+        let known = StatusCode::from_u16(*status).ok().filter(StatusCode::is_server_error);
+        match known {
+            Some(known) => statuses.push(known),
+            None => {
+                let why = format!("{status} is not between 500 and 599");
+                report.fault(&format!("{path}.retry_on"), why);
+            }
+        }
+    }
+    statuses
 }
 
 fn base_url(path: &str, text: Option<&str>, report: &mut Report) -> Option<Uri> {

@@ -16,7 +16,7 @@ use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
 use crate::policy::directives::RequestDirectives;
 use crate::policy::freshness::Freshness;
-use crate::request::{FetchRequest, RoutedRequest, Urgency};
+use crate::request::{FetchRequest, RoutedRequest, Spent, Urgency};
 use crate::store::entry::{Asks, Entry};
 use crate::store::flight::{Asked, Boarding, Seat, Since};
 use crate::store::moment::Moment;
@@ -260,6 +260,7 @@ fn shared(
         let asks = Asks::of(&request.method, &request.headers).having_fetched();
         status.onto(catch.entry.answer(&asks, now))
     };
+    answer.extensions_mut().insert(if collapsed { Spent(0) } else { catch.spent });
     answer.headers_mut().extend(catch.quota.iter().cloned());
     answer
 }

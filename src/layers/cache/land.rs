@@ -18,7 +18,7 @@ use crate::policy::freshness::{self, Stale, Times};
 use crate::policy::page;
 use crate::policy::respect::{self, Arrival, Authorized};
 use crate::policy::vary::{Selector, Vary};
-use crate::request::SentAt;
+use crate::request::{SentAt, Spent};
 use crate::store::entry::{self, Entry, Kept};
 use crate::store::flight::Asked;
 use crate::store::moment::Moment;
@@ -70,6 +70,8 @@ pub(super) struct Catch {
     pub(super) status: StatusCode,
     /// Whether it was stored.
     pub(super) stored: bool,
+    /// Tokens that it cost.
+    pub(super) spent: Spent,
     /// What was left of the budget: of interest to those who waited, and never stored.
     pub(super) quota: Vec<(HeaderName, HeaderValue)>,
 }
@@ -123,10 +125,12 @@ impl State {
     ) -> Landed {
         let (mut head, body) = answer.into_parts();
         let sent_at = head.extensions.get::<SentAt>().map_or(arrived.asked_at, |sent| sent.0);
+        let spent = head.extensions.get::<Spent>().copied().unwrap_or_default();
         if head.status == StatusCode::NOT_MODIFIED
             && let Some(older) = &departing.older
         {
-            return self.confirmed(departing, arrived, older, head.headers, sent_at);
+            let told = Told { status: head.status, quota: quota(&mut head.headers), spent };
+            return self.confirmed(departing, arrived, older, &head.headers, sent_at, told);
         }
         let keep = self.keep(departing, arrived, head.status, &head.headers, sent_at);
         if let Keep::Private = keep {
@@ -139,10 +143,10 @@ impl State {
             }
             Err(error) => return Landed::Failed(broken_off(&error)),
         };
-        let quota = quota(&mut head.headers);
+        let told = Told { status: head.status, quota: quota(&mut head.headers), spent };
         entry::own(&mut head.headers);
         let whole = Whole { status: head.status, headers: head.headers, body };
-        self.caught(departing, arrived, keep, whole, head.status, quota)
+        self.caught(departing, arrived, keep, whole, told)
     }
 
     /// RFC 9111, section 4.3.3: the stored answer is still the answer.
@@ -151,12 +155,12 @@ impl State {
         departing: &Departing,
         arrived: &Arrived<'_>,
         older: &Entry,
-        mut news: HeaderMap,
+        news: &HeaderMap,
         sent_at: Instant,
+        told: Told,
     ) -> Landed {
-        let quota = quota(&mut news);
-        entry::own(&mut news);
-        let headers = respect::freshened(older.headers(), &news);
+        let mut headers = respect::freshened(older.headers(), news);
+        entry::own(&mut headers);
         let keep = self.keep(departing, arrived, older.status(), &headers, sent_at);
         let whole = Whole { status: older.status(), headers, body: older.body().clone() };
         if let Keep::Private = keep {
@@ -164,7 +168,7 @@ impl State {
             (*answer.status_mut(), *answer.headers_mut()) = (whole.status, whole.headers);
             return Landed::private(answer);
         }
-        self.caught(departing, arrived, keep, whole, StatusCode::NOT_MODIFIED, quota)
+        self.caught(departing, arrived, keep, whole, told)
     }
 
     fn caught(
@@ -173,8 +177,7 @@ impl State {
         arrived: &Arrived<'_>,
         keep: Keep,
         whole: Whole,
-        status: StatusCode,
-        quota: Vec<(HeaderName, HeaderValue)>,
+        told: Told,
     ) -> Landed {
         let (mut kept, may_store) = match keep {
             Keep::Store(kept) => (kept, true),
@@ -184,14 +187,14 @@ impl State {
         };
         let page_token = arrived.route.endpoint.page_token.as_ref();
         kept.times.oldest_age = page_token.and_then(|rule| page::oldest_age(rule, &whole.body));
-        let Whole { status: stored_status, headers, body } = whole;
+        let Whole { status, headers, body } = whole;
         let (key, mark) = (&departing.asked.key, departing.ticket.mark());
         let scopes = self.purges.scopes(key, tags(&headers));
         // A hard purge since it left: it is not even stale.
         let is_gone = self.purges.verdict(&scopes, mark) == Verdict::Gone;
         let stored = may_store && !departing.ticket.is_void() && !is_gone;
         let (wall, membership) = (self.clock.wall(), Membership::new(scopes, mark));
-        let entry = Entry::new(stored_status, headers, body, wall, kept, membership);
+        let entry = Entry::new(status, headers, body, wall, kept, membership);
         let entry = Arc::new(entry);
         if stored {
             self.entries.insert(Arc::clone(key), Arc::clone(&entry));
@@ -200,7 +203,8 @@ impl State {
                 self.entries.remove(key);
             }
         }
-        Landed::Shared(Arc::new(Catch { entry, status, stored, quota }))
+        let Told { status, quota, spent } = told;
+        Landed::Shared(Arc::new(Catch { entry, status, stored, spent, quota }))
     }
 
     fn keep(
@@ -308,6 +312,13 @@ fn tags(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     };
     let all = text("cache-tag", ',').chain(text("surrogate-key", ' '));
     all.map(str::trim).filter(|tag| !tag.is_empty())
+}
+
+/// What the upstream's message says besides the answer.
+struct Told {
+    status: StatusCode,
+    quota: Vec<(HeaderName, HeaderValue)>,
+    spent: Spent,
 }
 
 /// A whole answer.

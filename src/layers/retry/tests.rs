@@ -148,3 +148,29 @@ async fn no_attempt_begins_after_the_deadline() {
     tokio::time::sleep(60 * SECOND).await;
     assert_eq!(hanging.calls(), 3, "and none is made behind its back");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_tells_what_all_its_attempts_have_cost() {
+    let cost = async |rig: &Rig, reply: fn() -> Answer| {
+        let limit = LimitLayer::new(rig.clock.clone()).layer(failing(1, reply));
+        let answer = send(&RetryLayer.layer(limit), rig.fetch(Method::GET)).await.unwrap();
+        answer.extensions().get::<Spent>().copied()
+    };
+    let busy = || Ok(answer(503, &[], "busy"));
+    let well = || Ok(answer(200, &[], "well"));
+    let cases: [(fn() -> Answer, u32); 3] = [(well, 1), (busy, 2), (lost, 1)];
+    for (reply, tokens) in cases {
+        assert_eq!(cost(&Rig::new(), reply).await, Some(Spent(tokens)));
+        let free = Rig::with(|setup| setup.label = None);
+        assert_eq!(cost(&free, reply).await, None, "nothing is limited");
+    }
+}
+
+#[test]
+fn a_lost_attempt_has_cost_a_token_if_it_may_have_arrived() {
+    for (phase, tokens) in [(Phase::Connect, 0), (Phase::FirstByte, 1), (Phase::Body, 1)] {
+        let outcome = Err(UpstreamError::Timeout(phase).into());
+        assert_eq!((cost(&outcome, true), cost(&outcome, false)), (tokens, 0));
+    }
+    assert_eq!(cost(&Err(GatewayError::Abandoned), true), 0);
+}

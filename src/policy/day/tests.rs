@@ -575,3 +575,47 @@ fn who_starts_again_and_again_claims_nothing_away() {
     }
     assert_eq!(record.claimed, 17, "what the one crash has cost");
 }
+
+#[test]
+fn what_the_day_would_pay_for_is_known_before_it_is_spent() {
+    let spent = |mut spec: PoolSpec, times: u32, reserve: Reserve| {
+        spec.reserve = reserve;
+        let mut day = DayLedger::new(&spec, at(NOON));
+        for _ in 0..times {
+            let token = day.take(&ClientId::new("anyone"), at(NOON));
+            day.settle(token);
+        }
+        day
+    };
+    let tenth = Percent::from_tenths(100).unwrap();
+    let kept = Reserve { high: tenth, normal: Percent::default() };
+    for (reserve, who, count, pays) in [
+        (Reserve::default(), anyone(), 6, Ok(())),
+        (Reserve::default(), anyone(), 7, Err(Denied::Spent(at(MIDNIGHT)))),
+        (Reserve::default(), anyone(), u32::MAX, Err(Denied::Spent(at(MIDNIGHT)))),
+        (kept, anyone(), 4, Ok(())),
+        (kept, anyone(), 5, Err(Denied::Spent(at(MIDNIGHT)))),
+        (kept, share("anyone", Priority::High, None), 6, Ok(())),
+        (Reserve::default(), share("anyone", Priority::Normal, Some(800)), 2, Ok(())),
+        (
+            Reserve::default(),
+            share("anyone", Priority::Normal, Some(800)),
+            3,
+            Err(Denied::Share(at(MIDNIGHT))),
+        ),
+        (Reserve::default(), share("another", Priority::Normal, Some(200)), 4, Ok(())),
+    ] {
+        let mut day = spent(pool(20), 14, reserve);
+        assert_eq!(day.pays(&who, count, at(NOON)), pays, "{count} of {who:?}");
+        assert_eq!(day.remaining(), 6, "nothing is taken");
+        assert_eq!(day.pays(&who, count, at(MIDNIGHT)).is_ok(), count <= 18, "another day");
+    }
+    let mut closed = spent(pool(20), 14, Reserve::default());
+    closed.close(Some(at(NOON + 60)), at(NOON));
+    assert_eq!(closed.pays(&anyone(), 1, at(NOON)), Err(Denied::Spent(at(NOON + 60))));
+    // Others have spent four by the upstream's count.
+    let mut others = spent(pool(20), 13, Reserve::default());
+    assert_eq!(answered(&mut others, 2, at(NOON)), Ok(Heeded::Taken));
+    assert_eq!(others.pays(&anyone(), 2, at(NOON)), Ok(()));
+    assert_eq!(others.pays(&anyone(), 3, at(NOON)), Err(Denied::Spent(at(MIDNIGHT))));
+}

@@ -123,3 +123,20 @@ proptest! {
         drop(canonical("a", &query));
     }
 }
+
+#[test]
+fn another_value_of_a_parameter_is_the_same_question_in_the_same_order() {
+    let pairs = |query: &[(&str, &str)]| {
+        query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect::<Vec<_>>()
+    };
+    let question =
+        Canonical { path: pairs(&[("id", "a")]), query: pairs(&[("a", "1"), ("c", "2")]) };
+    for (name, expected) in [
+        ("b", [("a", "1"), ("b", "x"), ("c", "2")].as_slice()),
+        ("c", &[("a", "1"), ("c", "x")]),
+        ("d", &[("a", "1"), ("c", "2"), ("d", "x")]),
+    ] {
+        let next = question.with(name, "x");
+        assert_eq!((next.path, next.query), (question.path.clone(), pairs(expected)));
+    }
+}

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::label::Label;
 use super::state::Now;
-use super::{LabelIndex, Limiter, Reason};
-use crate::policy::day::{DayLedger, Keeping};
+use super::{LabelIndex, Limiter, Reason, Refused};
+use crate::policy::day::{DayLedger, Denied, Keeping};
 use crate::policy::quota::{Mode, PoolId};
-use crate::policy::share::ClientId;
+use crate::policy::share::{ClientId, Share};
 
 /// What is left of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,24 @@ impl Limiter {
         let now = self.shared.now();
         let mut state = self.shared.state.lock();
         state.parts(label).map(|(label, pool)| budget(label, pool, now)).unwrap_or_default()
+    }
+
+    /// Whether the day would pay for so many more of a client's requests, if nobody else spends in
+    /// between; else what the last of them would be told. Nothing is taken.
+    pub fn day_pays(&self, label: LabelIndex, share: &Share, count: u32) -> Result<(), Refused> {
+        let now = self.shared.now();
+        let mut state = self.shared.state.lock();
+        if state.mode(label) == Mode::Observe {
+            return Ok(());
+        }
+        let Some((_, Some(pool))) = state.parts(label) else { return Ok(()) };
+        let (reason, opens) = match pool.pays(share, count, now.wall) {
+            Ok(()) | Err(Denied::Soon) => return Ok(()),
+            Err(Denied::Spent(opens)) => (Reason::Day, opens),
+            Err(Denied::Share(opens)) => (Reason::ClientShare, opens),
+        };
+        let retry_after = opens.duration_since(now.wall).unwrap_or_default();
+        Err(Refused { reason, retry_after })
     }
 
     /// Everything there is to know about a label.

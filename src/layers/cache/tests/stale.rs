@@ -148,6 +148,7 @@ async fn an_answer_that_dies_while_the_upstream_is_asked_is_not_served() {
 fn paged(setup: &mut Setup) {
     setup.cache = seconds(100, 700, 5000);
     setup.page_token = Some(PageTokenRule {
+        all: None,
         request: "next_page_token".into(),
         response: "next_page_token".into(),
         lifetime: 900 * SECOND,
