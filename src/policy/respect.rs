@@ -124,6 +124,15 @@ pub fn is_everybodys_failure(status: StatusCode, headers: &HeaderMap) -> bool {
         && Vary::of(headers) == Vary::Nothing
 }
 
+/// Whether an error says for how long it holds or what tells it from others: then it is an answer,
+/// and not to be held for a moment longer than it says.
+pub fn is_deliberate(headers: &HeaderMap) -> bool {
+    let directives = AnswerDirectives::of(headers);
+    directives != AnswerDirectives::default()
+        || headers.contains_key(EXPIRES)
+        || has_validator(headers)
+}
+
 /// RFC 9110, section 15: 1xx is not final.
 fn is_final(status: StatusCode) -> bool {
     status.as_u16() >= 200

@@ -18,8 +18,10 @@ use crate::policy::vary::Selector;
 use crate::store::purges::Membership;
 
 mod codings;
+mod pack;
 
 use codings::{Coded, Codings};
+use pack::packed;
 
 /// A stored answer.
 #[derive(Debug)]
@@ -28,7 +30,8 @@ pub struct Entry {
     headers: HeaderMap,
     body: Bytes,
     etag: Option<HeaderValue>,
-    confirm: Confirm,
+    /// Who made its entity tag.
+    tagged: Tagged,
     last_modified: Option<SystemTime>,
     /// As the upstream said it.
     date: Option<SystemTime>,
@@ -38,6 +41,13 @@ pub struct Entry {
     codings: Option<Codings>,
     hits: AtomicU32,
     size: usize,
+}
+
+/// Who made an answer's entity tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tagged {
+    Upstream,
+    Here,
 }
 
 /// By what rule an answer is kept.
@@ -53,35 +63,6 @@ pub struct Kept {
     pub set_cookie: SetCookie,
     /// Whether it may be sent in another coding; none = it will not be sent often enough.
     pub transform: Option<NoTransform>,
-}
-
-/// What the upstream can be asked about an answer instead of asking for it again.
-#[derive(Clone, Debug, Default)]
-pub struct Confirm {
-    etag: Option<HeaderValue>,
-    last_modified: Option<HeaderValue>,
-}
-
-impl Confirm {
-    fn of(headers: &HeaderMap) -> Self {
-        let field = |name| headers.get(name).cloned();
-        Self { etag: field(header::ETAG), last_modified: field(header::LAST_MODIFIED) }
-    }
-
-    /// Whether there is anything to ask by.
-    pub fn is_empty(&self) -> bool {
-        self.etag.is_none() && self.last_modified.is_none()
-    }
-
-    /// RFC 9111, section 4.3.1: the conditions that go with the question.
-    pub fn ask(&self, question: &mut HeaderMap) {
-        if let Some(etag) = &self.etag {
-            question.insert(header::IF_NONE_MATCH, etag.clone());
-        }
-        if let Some(date) = &self.last_modified {
-            question.insert(header::IF_MODIFIED_SINCE, date.clone());
-        }
-    }
 }
 
 /// Fields of an answer that concern the client which fetched it, or the moment, and are never
@@ -110,6 +91,12 @@ const STORED_TRACKING: HeaderName = HeaderName::from_static("weir-stored-trackin
 /// included: measured as the process's memory with 17,000 small entries.
 const OVERHEAD: usize = 1536;
 
+/// Added where the answer is sent in other codings too.
+const OUR_VARY: HeaderValue = HeaderValue::from_static("accept-encoding");
+
+/// What a field costs beyond its text.
+const FIELD: usize = 112;
+
 impl Entry {
     /// Prepares an answer for replay.
     pub fn new(
@@ -130,32 +117,35 @@ impl Entry {
         if let Some(tracking) = headers.remove(TRACKING) {
             headers.insert(STORED_TRACKING, tracking);
         }
-        let confirm = Confirm::of(&headers);
         let date = |name| headers.get(name).and_then(http_date);
         let (last_modified, date) = (date(header::LAST_MODIFIED), date(header::DATE));
+        let tagged =
+            if headers.contains_key(header::ETAG) { Tagged::Upstream } else { Tagged::Here };
         // RFC 9110, section 6.6.1: who keeps an answer gives it the date it lacks.
-        headers.entry(header::DATE).or_insert_with(|| {
-            HeaderValue::try_from(httpdate::fmt_http_date(received))
-                .unwrap_or_else(|_| HeaderValue::from_static(""))
-        });
+        if !headers.contains_key(header::DATE)
+            && let Ok(now) = HeaderValue::try_from(httpdate::fmt_http_date(received))
+        {
+            headers.insert(header::DATE, now);
+        }
         if status != StatusCode::NO_CONTENT {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
-        let etag = status
-            .is_success()
-            .then(|| headers.entry(header::ETAG).or_insert_with(|| etag::strong(&body)).clone());
-        let codings = kept
-            .transform
-            .filter(|no_transform| {
-                status == StatusCode::OK
-                    && coding::worth(&headers, body.len(), *no_transform) == Worth::Encode
-            })
-            .map(|_| Codings::default());
+        if status.is_success() && tagged == Tagged::Here {
+            headers.insert(header::ETAG, etag::strong(&body));
+        }
+        let worth = |no_transform: &NoTransform| {
+            coding::worth(&headers, body.len(), *no_transform) == Worth::Encode
+        };
+        let codings = kept.transform.filter(|_| status == StatusCode::OK).filter(worth);
+        let codings = codings.map(|_| Codings::default());
         if codings.is_some() {
             // RFC 9110, section 12.5.5: also where this one is sent as it is.
-            headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));
+            headers.append(header::VARY, OUR_VARY);
         }
-        let fields: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 64).sum();
+        let headers = packed(&headers);
+        let etag = headers.get(header::ETAG).filter(|_| status.is_success()).cloned();
+        let text: usize = headers.iter().map(|(n, v)| n.as_str().len() + v.len()).sum();
+        let fields = text + headers.len() * FIELD;
         let selector = kept.selector.as_ref().map_or(0, Selector::size);
         let size = OVERHEAD + fields + body.len() + selector + membership.size();
         let hits = AtomicU32::new(0);
@@ -164,7 +154,7 @@ impl Entry {
             headers,
             body,
             etag,
-            confirm,
+            tagged,
             last_modified,
             date,
             received,
@@ -186,9 +176,23 @@ impl Entry {
         self.status
     }
 
-    /// Its fields, as they are served.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+    /// Its fields as the upstream has told them, less what is not stored.
+    pub fn told(&self) -> HeaderMap {
+        let mut told = self.headers.clone();
+        if self.tagged == Tagged::Here {
+            told.remove(header::ETAG);
+        }
+        if self.date.is_none() {
+            told.remove(header::DATE);
+        }
+        if self.codings.is_some() {
+            let theirs: Vec<_> = told.get_all(header::VARY).iter().cloned().collect();
+            told.remove(header::VARY);
+            for value in theirs.into_iter().rev().skip(1).rev() {
+                told.append(header::VARY, value);
+            }
+        }
+        told
     }
 
     /// Its content.
@@ -216,9 +220,17 @@ impl Entry {
         &self.membership
     }
 
-    /// By what the upstream can confirm it.
-    pub fn confirm(&self) -> &Confirm {
-        &self.confirm
+    /// RFC 9111, section 4.3.1: the conditions by which the upstream can confirm it. A tag that was
+    /// made here says nothing to the upstream.
+    pub fn ask(&self, question: &mut HeaderMap) {
+        if let Some(etag) =
+            self.headers.get(header::ETAG).filter(|_| self.tagged == Tagged::Upstream)
+        {
+            question.insert(header::IF_NONE_MATCH, etag.clone());
+        }
+        if let Some(date) = self.headers.get(header::LAST_MODIFIED) {
+            question.insert(header::IF_MODIFIED_SINCE, date.clone());
+        }
     }
 
     /// Counts one more who asked for it; how often somebody has, this one included.
@@ -336,16 +348,6 @@ impl<'r> Asks<'r> {
     /// This request is the one that made the upstream answer.
     pub fn having_fetched(self) -> Self {
         Self { fetched: true, ..self }
-    }
-}
-
-/// What came from the wire shares the connection's read buffer: kept as it is, a hundred bytes
-/// would hold eight thousand.
-pub fn own(headers: &mut HeaderMap) {
-    for value in headers.values_mut() {
-        if let Ok(own) = HeaderValue::from_bytes(value.as_bytes()) {
-            *value = own;
-        }
     }
 }
 

@@ -94,7 +94,7 @@ where
         };
         let landed = tokio::time::timeout_at(until, flight).await;
         let landed = landed.unwrap_or(Landed::Failed(GatewayError::Deadline));
-        state.remember(departing.asked, &route.endpoint.cache, &landed);
+        state.remember(departing.asked, &landed);
         landed
     }
 }
@@ -130,7 +130,7 @@ pub(super) fn question(request: &RoutedRequest, older: Option<&Entry>) -> FetchR
         }
     }
     if let Some(older) = older {
-        older.confirm().ask(&mut headers);
+        older.ask(&mut headers);
     }
     FetchRequest {
         method: Method::GET,

@@ -19,7 +19,7 @@ use crate::policy::page;
 use crate::policy::respect::{self, Arrival, Authorized};
 use crate::policy::vary::{Selector, Vary};
 use crate::request::{SentAt, Spent};
-use crate::store::entry::{self, Entry, Kept};
+use crate::store::entry::{Entry, Kept};
 use crate::store::flight::Asked;
 use crate::store::moment::Moment;
 use crate::store::purges::{Membership, Verdict};
@@ -70,10 +70,21 @@ pub(super) struct Catch {
     pub(super) status: StatusCode,
     /// Whether it was stored.
     pub(super) stored: bool,
+    /// Whether it is a failure that holds for a moment.
+    pub(super) failure: Failure,
     /// Tokens that it cost.
     pub(super) spent: Spent,
     /// What was left of the budget: of interest to those who waited, and never stored.
     pub(super) quota: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Whether an answer tells for a moment what the next would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// It does: the upstream stumbled, and said no more.
+    Lasting,
+    /// It is an answer to who waited.
+    No,
 }
 
 impl Catch {
@@ -107,8 +118,8 @@ pub(super) struct Arrived<'f> {
 enum Keep {
     /// Stored.
     Store(Kept),
-    /// Handed to all who wait and then forgotten.
-    Share(Kept),
+    /// Handed to all who wait, and then forgotten but for what is remembered of a failure.
+    Share(Kept, Failure),
     /// One client's own.
     Private,
 }
@@ -144,7 +155,6 @@ impl State {
             Err(error) => return Landed::Failed(broken_off(&error)),
         };
         let told = Told { status: head.status, quota: quota(&mut head.headers), spent };
-        entry::own(&mut head.headers);
         let whole = Whole { status: head.status, headers: head.headers, body };
         self.caught(departing, arrived, keep, whole, told)
     }
@@ -159,8 +169,7 @@ impl State {
         sent_at: Instant,
         told: Told,
     ) -> Landed {
-        let mut headers = respect::freshened(older.headers(), news);
-        entry::own(&mut headers);
+        let headers = respect::freshened(&older.told(), news);
         let keep = self.keep(departing, arrived, older.status(), &headers, sent_at);
         let whole = Whole { status: older.status(), headers, body: older.body().clone() };
         if let Keep::Private = keep {
@@ -179,9 +188,9 @@ impl State {
         whole: Whole,
         told: Told,
     ) -> Landed {
-        let (mut kept, may_store) = match keep {
-            Keep::Store(kept) => (kept, true),
-            Keep::Share(kept) => (kept, false),
+        let (mut kept, may_store, failure) = match keep {
+            Keep::Store(kept) => (kept, true, Failure::No),
+            Keep::Share(kept, failure) => (kept, false, failure),
             // Seen to before; nothing is lost by saying so again.
             Keep::Private => return Landed::Failed(GatewayError::FlightLost),
         };
@@ -204,7 +213,7 @@ impl State {
             }
         }
         let Told { status, quota, spent } = told;
-        Landed::Shared(Arc::new(Catch { entry, status, stored, spent, quota }))
+        Landed::Shared(Arc::new(Catch { entry, status, stored, failure, spent, quota }))
     }
 
     fn keep(
@@ -232,7 +241,11 @@ impl State {
                         Keep::Store(Kept { transform, ..kept(times, rule.set_cookie) })
                     }
                     // Nobody's own: the question that was asked is the same for all who wait.
-                    None => Keep::Share(kept(times(sent_at, Lifetimes::NONE), rule.set_cookie)),
+                    None => {
+                        let kept = kept(times(sent_at, Lifetimes::NONE), rule.set_cookie);
+                        let lasts = freshness::is_error(status);
+                        Keep::Share(kept, if lasts { Failure::Lasting } else { Failure::No })
+                    }
                 }
             }
             CacheRule::Respect(rule) => {
@@ -256,7 +269,10 @@ impl State {
         let arrival = Arrival { authorized, set_cookie, wall: self.clock.wall(), delay };
         let Some(storable) = respect::storable(status, headers, &arrival) else {
             return if !arrived.authorized && respect::is_everybodys_failure(status, headers) {
-                Keep::Share(kept(times(sent_at, Lifetimes::NONE), SetCookie::Private))
+                // RFC 9111, section 3: what says anything about being kept is not kept otherwise.
+                let lasts = !respect::is_deliberate(headers);
+                let failure = if lasts { Failure::Lasting } else { Failure::No };
+                Keep::Share(kept(times(sent_at, Lifetimes::NONE), SetCookie::Private), failure)
             } else {
                 Keep::Private
             };
@@ -277,17 +293,13 @@ impl State {
     }
 
     /// Remembers for a moment what the next who ask need not find out again.
-    pub(super) fn remember(&self, asked: Asked, rule: &CacheRule, landed: &Landed) {
+    pub(super) fn remember(&self, asked: Asked, landed: &Landed) {
         let now = self.clock.now();
         let uncacheable = now + self.limits.remember_uncacheable;
         let failed = now + self.limits.remember_failure;
         match landed {
             Landed::Shared(catch) if catch.stored => self.moments.forget(&asked),
-            // An answer that the upstream has not allowed to keep is not kept for a moment either.
-            Landed::Shared(catch)
-                if matches!(rule, CacheRule::Override(_))
-                    && freshness::is_error(catch.entry.status()) =>
-            {
+            Landed::Shared(catch) if catch.failure == Failure::Lasting => {
                 let held = catch.entry.size();
                 self.moments.remember(asked, Moment::Failed(landed.clone()), failed, held);
             }
