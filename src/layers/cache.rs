@@ -33,6 +33,7 @@ use crate::policy::freshness::Freshness;
 use crate::policy::vary::Selector;
 use crate::request::{FetchRequest, RoutedRequest, Urgency};
 use crate::store::cache::EntryCache;
+use crate::store::chains::Chains;
 use crate::store::entry::{Asks, Entry};
 use crate::store::flight::{Asked, Flights};
 use crate::store::moment::Moments;
@@ -62,6 +63,7 @@ struct State {
     flights: Flights<Landed>,
     moments: Moments<Landed>,
     purges: Purges,
+    chains: Chains,
     clock: Clock,
     limits: Limits,
 }
@@ -83,7 +85,15 @@ impl State {
     fn stored(&self, request: &RoutedRequest) -> Option<Arc<Entry>> {
         let found = self.entries.get(&request.key, &request.headers)?;
         let gone = self.purges.judge(found.membership()) == Verdict::Gone;
-        (!gone).then_some(found)
+        (!gone && self.belongs(request, &found)).then_some(found)
+    }
+
+    /// Whether a page is one of the listing whose earlier page the reader has.
+    fn belongs(&self, request: &RoutedRequest, page: &Entry) -> bool {
+        let Some(rule) = &request.route.endpoint.page_token else { return true };
+        let asked_by_token = request.key.parameters().query(&rule.request).is_some();
+        let named_by = asked_by_token.then(|| self.chains.of(&request.key)).flatten();
+        named_by.is_none_or(|chain| page.chain() == Some(chain))
     }
 
     /// An entry that needs no fetch.
@@ -126,7 +136,9 @@ impl CacheLayer {
     pub fn new(entries: EntryCache, purges: Purges, clock: Clock, limits: Limits) -> Self {
         let flights = Flights::default();
         let moments = Moments::new((entries.max_bytes() / MOMENTS_SHARE).max(64 * 1024));
-        Self { state: Arc::new(State { entries, flights, moments, purges, clock, limits }) }
+        let chains = Chains::default();
+        let state = State { entries, flights, moments, purges, chains, clock, limits };
+        Self { state: Arc::new(state) }
     }
 }
 

@@ -27,5 +27,6 @@ pub mod retry;
 pub mod route;
 pub mod share;
 pub mod spelling;
+pub mod telltale;
 pub mod vary;
 pub mod window;

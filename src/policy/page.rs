@@ -6,41 +6,45 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::endpoint::PageTokenRule;
 
-/// How old an answer may get: as long as its token lives, less the margin that a reader needs to
-/// use it. `None` = it names no next page, or is no JSON object, and may get as old as its rule says.
-pub fn oldest_age(rule: &PageTokenRule, body: &[u8]) -> Option<Duration> {
-    names_next_page(&rule.response, body).then(|| rule.lifetime.saturating_sub(rule.margin))
+/// How old an answer that names a next page may get: as long as its token lives, less the margin
+/// that a reader needs to use it.
+pub fn oldest_age(rule: &PageTokenRule) -> Duration {
+    rule.lifetime.saturating_sub(rule.margin)
 }
 
-/// Whether a top-level member of a JSON object is a non-empty string. Reads no further values.
-fn names_next_page(member: &str, body: &[u8]) -> bool {
+/// The token of the next page; `None` = it names none, or is no JSON object, and may get as old as
+/// its rule says. Reads no further values.
+pub fn next_token(rule: &PageTokenRule, body: &[u8]) -> Option<String> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    Member(member).deserialize(&mut json).unwrap_or(false)
+    Member(&rule.response).deserialize(&mut json).ok().flatten()
 }
 
 struct Member<'m>(&'m str);
 
 impl<'de> DeserializeSeed<'de> for Member<'_> {
-    type Value = bool;
+    type Value = Option<String>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for Member<'_> {
-    type Value = bool;
+    type Value = Option<String>;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-        let mut found = false;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
         while let Some(name) = map.next_key::<String>()? {
             if name == self.0 {
-                let value: serde_json::Value = map.next_value()?;
-                found |= value.as_str().is_some_and(|token| !token.is_empty());
+                if let serde_json::Value::String(token) = map.next_value()?
+                    && !token.is_empty()
+                {
+                    found = Some(token);
+                }
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -62,18 +66,18 @@ mod tests {
             margin: Duration::from_secs(120),
             all: None,
         };
-        let capped = Some(Duration::from_secs(780));
+        assert_eq!(oldest_age(&rule), Duration::from_secs(780));
         for (body, expected) in [
-            (r#"{"next_page_token":"abc","users":[]}"#, capped),
+            (r#"{"next_page_token":"abc","users":[]}"#, Some("abc")),
             (r#"{"users":[{"next_page_token":"inner"}],"next_page_token":""}"#, None),
-            (r#"{"users":[{}, {"a":[1,2]}],"next_page_token":"\u0061"}"#, capped),
+            (r#"{"users":[{}, {"a":[1,2]}],"next_page_token":"\u0061"}"#, Some("a")),
             (r#"{"next_page_token":null}"#, None),
             (r#"{"users":[]}"#, None),
             ("[1]", None),
             ("<html>", None),
             ("", None),
         ] {
-            assert_eq!(oldest_age(&rule, body.as_bytes()), expected, "{body}");
+            assert_eq!(next_token(&rule, body.as_bytes()).as_deref(), expected, "{body}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! State, each behind one face.
 
 pub mod cache;
+pub mod chains;
 pub mod credential;
 pub mod encode;
 pub mod entry;

@@ -13,10 +13,11 @@ use super::fly::Departing;
 use crate::error::GatewayError;
 use crate::http::{Body, BoxError, Gathered, gather};
 use crate::policy::coding::NoTransform;
-use crate::policy::endpoint::{CacheRule, Lifetimes, SetCookie};
+use crate::policy::endpoint::{CacheRule, Lifetimes, PageTokenRule, SetCookie};
 use crate::policy::freshness::{self, Stale, Times};
 use crate::policy::page;
 use crate::policy::respect::{self, Arrival, Authorized};
+use crate::policy::telltale::carries_secret;
 use crate::policy::vary::{Selector, Vary};
 use crate::request::{SentAt, Spent};
 use crate::store::entry::{Entry, Kept};
@@ -154,6 +155,10 @@ impl State {
             }
             Err(error) => return Landed::Failed(broken_off(&error)),
         };
+        let by_our_rule = matches!(arrived.route.endpoint.cache, CacheRule::Override(_));
+        if by_our_rule && carries_secret(&body) {
+            return Landed::private(Response::from_parts(head, Body::from(body)));
+        }
         let told = Told { status: head.status, quota: quota(&mut head.headers), spent };
         let whole = Whole { status: head.status, headers: head.headers, body };
         self.caught(departing, arrived, keep, whole, told)
@@ -194,8 +199,9 @@ impl State {
             // Seen to before; nothing is lost by saying so again.
             Keep::Private => return Landed::Failed(GatewayError::FlightLost),
         };
-        let page_token = arrived.route.endpoint.page_token.as_ref();
-        kept.times.oldest_age = page_token.and_then(|rule| page::oldest_age(rule, &whole.body));
+        if let Some(rule) = &arrived.route.endpoint.page_token {
+            self.chain(departing, arrived, rule, &whole.body, &mut kept);
+        }
         let Whole { status, headers, body } = whole;
         let (key, mark) = (&departing.asked.key, departing.ticket.mark());
         let scopes = self.purges.scopes(key, tags(&headers));
@@ -214,6 +220,33 @@ impl State {
         }
         let Told { status, quota, spent } = told;
         Landed::Shared(Arc::new(Catch { entry, status, stored, failure, spent, quota }))
+    }
+
+    /// A page lives no longer than the name of the next, and belongs to the listing of the page
+    /// that named it.
+    fn chain(
+        &self,
+        departing: &Departing,
+        arrived: &Arrived<'_>,
+        rule: &PageTokenRule,
+        body: &[u8],
+        kept: &mut Kept,
+    ) {
+        let key = &departing.asked.key;
+        let is_first = key.parameters().query(&rule.request).is_none();
+        let known = if is_first {
+            // The same first page again is of the same listing.
+            let stored = self.entries.get(key, arrived.asks);
+            stored.filter(|stored| stored.body() == body).and_then(|stored| stored.chain())
+        } else {
+            self.chains.of(key)
+        };
+        let chain = known.unwrap_or_else(|| self.chains.begin());
+        kept.chain = Some(chain);
+        if let Some(token) = page::next_token(rule, body) {
+            kept.times.oldest_age = Some(page::oldest_age(rule));
+            self.chains.name(&key.asking(key.parameters().with(&rule.request, &token)), chain);
+        }
     }
 
     fn keep(
@@ -354,7 +387,7 @@ fn times(made_at: Instant, lifetimes: Lifetimes) -> Times {
 
 fn kept(times: Times, set_cookie: SetCookie) -> Kept {
     let transform = None;
-    Kept { times, selector: None, without: Vec::new(), set_cookie, transform }
+    Kept { times, selector: None, without: Vec::new(), chain: None, set_cookie, transform }
 }
 
 fn keep_for(headers: &HeaderMap) -> Duration {

@@ -8,6 +8,7 @@ use crate::layers::testing::{Fake, Rig, SECOND, answer, code, field, seconds, se
 use crate::policy::endpoint::{CacheRule, Respect};
 
 mod flight;
+mod pages;
 mod respect;
 mod stale;
 

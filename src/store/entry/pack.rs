@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn nothing_is_lost_or_changed_and_nothing_of_the_old_memory_is_kept() {
-        let wire = bytes::Bytes::from("text/plain, and then much more of the read buffer");
+        let wire = bytes::Bytes::from(b"text/plain, and then much more of it".to_vec());
         let mut headers = HeaderMap::with_capacity(64);
         let value = HeaderValue::from_maybe_shared(wire.slice(..10)).unwrap();
         headers.insert("content-type", value);

@@ -23,6 +23,7 @@ fn entry(fields: &[(&'static str, &'static str)]) -> (Entry, Instant) {
     let kept = Kept {
         times,
         selector: None,
+        chain: None,
         without: Vec::new(),
         set_cookie: SetCookie::Strip,
         transform: None,
