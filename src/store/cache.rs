@@ -168,3 +168,6 @@ impl Expiry<Arc<CacheKey>, Variants> for Retention {
         Some(variants.retention(self.0.now()))
     }
 }
+
+#[cfg(test)]
+mod tests;
