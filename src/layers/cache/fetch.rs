@@ -260,7 +260,10 @@ fn shared(
         let asks = Asks::of(&request.method, &request.headers).having_fetched();
         status.onto(catch.entry.answer(&asks, now))
     };
-    answer.extensions_mut().insert(if collapsed { Spent(0) } else { catch.spent });
+    // What was not told is not nothing: then it is for the reader to judge.
+    if let Some(spent) = if collapsed { Some(Spent(0)) } else { catch.spent } {
+        answer.extensions_mut().insert(spent);
+    }
     answer.headers_mut().extend(catch.quota.iter().cloned());
     answer
 }

@@ -70,8 +70,8 @@ pub(super) struct Catch {
     pub(super) status: StatusCode,
     /// Whether it was stored.
     pub(super) stored: bool,
-    /// Tokens that it cost.
-    pub(super) spent: Spent,
+    /// Tokens that it cost, if that was told.
+    pub(super) spent: Option<Spent>,
     /// What was left of the budget: of interest to those who waited, and never stored.
     pub(super) quota: Vec<(HeaderName, HeaderValue)>,
 }
@@ -125,7 +125,7 @@ impl State {
     ) -> Landed {
         let (mut head, body) = answer.into_parts();
         let sent_at = head.extensions.get::<SentAt>().map_or(arrived.asked_at, |sent| sent.0);
-        let spent = head.extensions.get::<Spent>().copied().unwrap_or_default();
+        let spent = head.extensions.get::<Spent>().copied();
         if head.status == StatusCode::NOT_MODIFIED
             && let Some(older) = &departing.older
         {
@@ -318,7 +318,7 @@ fn tags(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 struct Told {
     status: StatusCode,
     quota: Vec<(HeaderName, HeaderValue)>,
-    spent: Spent,
+    spent: Option<Spent>,
 }
 
 /// A whole answer.
