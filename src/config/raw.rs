@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::units::{Bytes, Part, Plain, Span};
 
+mod cache;
 mod upstream;
 
+pub(crate) use cache::{CacheMode, CacheRule, PageToken, RefreshAhead, SetCookie, Whole};
 pub(crate) use upstream::{
-    Auth, AuthKind, CacheMode, CacheRule, Endpoint, GrantKind, Label, LabelMode, PageToken,
-    Parameter, Pool, RefreshAhead, Reserve, SetCookie, Upstream, Whole,
+    Auth, AuthKind, Endpoint, GrantKind, Label, LabelMode, Parameter, Pool, Reserve, Upstream,
 };
 
 /// Configuration of weir.

@@ -235,7 +235,7 @@ where
                 return self.hit(entry, request, Status::Hit { ttl }, now);
             }
             (Some(entry), Some(Freshness::StaleWhileRevalidate { by })) => {
-                self.fetcher().refresh(&request, Some(Arc::clone(&entry)), Urgency::Asked);
+                self.fetcher().refresh(&request, &entry, Urgency::Asked);
                 return self.hit(entry, request, Status::StaleHit { by }, now);
             }
             (Some(entry), Some(Freshness::StaleAsWished { by })) => {
@@ -301,7 +301,7 @@ where
         let Some(rule) = request.route.endpoint.cache.refresh_ahead() else { return };
         let hits = entry.asked();
         if entry.times().is_due(rule.after, now) && hits >= rule.hits {
-            self.fetcher().refresh(request, Some(Arc::clone(entry)), Urgency::Ahead);
+            self.fetcher().refresh(request, entry, Urgency::Ahead);
         }
     }
 }

@@ -8,6 +8,7 @@ use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 /// What an answer says about being kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent words of one field, there or not")]
 pub struct AnswerDirectives {
     /// `no-store`, or a field that cannot be read and could say anything.
     pub no_store: bool,
@@ -72,7 +73,6 @@ impl AnswerDirectives {
             let ListEntry::Item(Item { bare_item, .. }) = value else { return None };
             let name = name.as_str();
             match (bare_item, kind(name)) {
-                (_, Kind::Unknown) => {}
                 (BareItem::Integer(figure), Kind::Seconds) => {
                     let text = i64::from(*figure).to_string();
                     read.take(name.as_bytes(), Some(text.as_bytes()));
@@ -80,7 +80,7 @@ impl AnswerDirectives {
                 (BareItem::Boolean(true), Kind::Flag | Kind::Fields) => {
                     read.take(name.as_bytes(), None);
                 }
-                (BareItem::Boolean(false), Kind::Flag | Kind::Fields) => {}
+                (_, Kind::Unknown) | (BareItem::Boolean(false), Kind::Flag | Kind::Fields) => {}
                 (BareItem::String(names), Kind::Fields) => {
                     read.take(name.as_bytes(), Some(names.as_str().as_bytes()));
                 }
@@ -241,12 +241,11 @@ impl<'v> Iterator for List<'v> {
             if member.is_empty() {
                 continue;
             }
-            let equals = member.iter().position(|byte| *byte == b'=');
-            let Some(equals) = equals else { return Some((member, None)) };
             // No space belongs around it (RFC 9110, section 5.6.6), so a name with one is another
             // name, and a figure with one is no figure.
-            let (name, argument) = (&member[..equals], &member[equals + 1..]);
-            return Some((name, Some(unquoted(argument))));
+            let mut parts = member.splitn(2, |byte| *byte == b'=');
+            let name = parts.next().unwrap_or_default();
+            return Some((name, parts.next().map(unquoted)));
         }
     }
 }

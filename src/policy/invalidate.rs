@@ -52,7 +52,7 @@ fn beside(target: &str, reference: &str) -> String {
     } else if reference.starts_with('?') {
         format!("{path}{reference}")
     } else {
-        let directory = path.rfind('/').map_or("", |slash| &path[..slash]);
+        let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
         format!("{directory}/{reference}")
     }
 }

@@ -1,5 +1,5 @@
 //! A whole listing in one answer: who asks for it, how long it is, whether it can be had, and how
-//! its pages become one ([`merge`]).
+//! its pages become one (`merge`).
 
 use std::time::Duration;
 

@@ -53,8 +53,13 @@ pub fn judge(
         Attempt::Answered {
             status: StatusCode::TOO_MANY_REQUESTS,
             throttle: Some(Throttle::Rate),
-        } if again => Verdict::Retry,
-        Attempt::Stumbled | Attempt::Lost if again => Verdict::Retry,
+        }
+        | Attempt::Stumbled
+        | Attempt::Lost
+            if again =>
+        {
+            Verdict::Retry
+        }
         Attempt::Answered { .. } | Attempt::Stumbled | Attempt::Lost | Attempt::Failed => {
             Verdict::Accept
         }

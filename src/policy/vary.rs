@@ -115,20 +115,18 @@ fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<Box<[u8]>> {
 
 /// Splits at commas outside quoted strings, without the white space around the members.
 fn split(text: &[u8], members: &mut Vec<Vec<u8>>) {
-    let (mut quoted, mut escaped, mut begin) = (false, false, 0);
-    for (index, byte) in text.iter().enumerate() {
+    let (mut quoted, mut escaped) = (false, false);
+    let all = text.split(|byte| {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
-            b',' if !quoted => {
-                members.push(text[begin..index].trim_ascii().to_vec());
-                begin = index + 1;
-            }
+            b',' => return !quoted,
             _ => {}
         }
-    }
-    members.push(text[begin..].trim_ascii().to_vec());
+        false
+    });
+    members.extend(all.map(|member| member.trim_ascii().to_vec()));
 }
 
 #[cfg(test)]

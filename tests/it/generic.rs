@@ -88,12 +88,25 @@ async fn the_upstreams_word_decides_what_is_stored() {
     for (fields, stored) in [
         ("cache-control: max-age=60\r\n", true),
         ("cache-control: public, s-maxage=60, max-age=0\r\n", true),
-        ("cache-control: no-store\r\n", false),
-        ("cache-control: private, max-age=60\r\n", false),
-        ("cache-control: max-age=60\r\nvary: *\r\n", false),
-        ("cache-control: max-age=60\r\nvary: cookie\r\n", false),
-        ("cache-control: max-age=60\r\nage: 61\r\n", false),
+        // RFC 9111, section 4.2.1: before Expires, and Expires before any guess.
+        ("cache-control: max-age=60\r\nexpires: 0\r\n", true),
+        ("expires: Sat, 04 Oct 2025 14:10:00 GMT\r\n", true),
+        ("expires: 0\r\nlast-modified: Sat, 04 Oct 2025 02:00:00 GMT\r\n", false),
+        // Section 4.2.2: a tenth of the twelve hours since it was modified.
+        ("last-modified: Sat, 04 Oct 2025 02:00:00 GMT\r\n", true),
         ("", false),
+        ("cache-control: no-store\r\n", false),
+        ("cache-control: no-cache, max-age=60\r\n", false),
+        ("cache-control: private, max-age=60\r\n", false),
+        ("cache-control: max-age=60, s-maxage=0\r\n", false),
+        ("cache-control: max-age=60\r\nage: 61\r\n", false),
+        // Section 4.1; cookies and codings are not sent on.
+        ("cache-control: max-age=60\r\nvary: *\r\n", false),
+        ("cache-control: max-age=60\r\nvary: authorization\r\n", false),
+        ("cache-control: max-age=60\r\nvary: cookie, accept-encoding\r\n", true),
+        ("cache-control: max-age=60\r\nvary: accept-language\r\n", true),
+        // RFC 9213: what is said to caches like this one goes before.
+        ("cdn-cache-control: max-age=60\r\ncache-control: no-store\r\n", true),
     ] {
         let upstream = counting(fields).await;
         let gateway = before(&upstream).await;
@@ -101,6 +114,56 @@ async fn the_upstreams_word_decides_what_is_stored() {
         let expected = if stored { ["answer 1", "answer 1"] } else { ["answer 1", "answer 2"] };
         assert_eq!(told, expected, "{fields:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_form_of_an_answer_is_stored_for_those_who_ask_for_it() {
+    let upstream = Upstream::start(|request| {
+        let fields = "cache-control: max-age=60\r\nvary: accept-language\r\n";
+        answer(200, fields, request.header("accept-language"))
+    })
+    .await;
+    let gateway = before(&upstream).await;
+    for (language, form, hit) in
+        [("de", "de", false), ("fr", "fr", false), ("DE", "de", true), ("fr", "fr", true)]
+    {
+        let told = gateway.client().with("accept-language", language).get("/a").await;
+        assert_eq!((told.text(), told.is_hit()), (form, hit), "{language}");
+    }
+    assert_eq!(upstream.received().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stale_is_confirmed_and_fresh_again() {
+    let upstream = Upstream::start(|request| {
+        let fields = "cache-control: max-age=60\r\netag: \"theirs\"\r\n";
+        match request.header("if-none-match") {
+            "" => answer(200, fields, "whole"),
+            _ => format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n"),
+        }
+    })
+    .await;
+    let gateway = before(&upstream).await;
+    gateway.get("/a").await;
+    gateway.clock.advance(Duration::from_secs(61));
+    let confirmed = gateway.get("/a").await;
+    let status = "weir; fwd=stale; fwd-status=304; stored";
+    assert_eq!((confirmed.text(), confirmed.cache_status()), ("whole", status));
+    assert_eq!(upstream.received()[1].header("if-none-match"), "\"theirs\"");
+    let hit = gateway.get("/a").await;
+    assert_eq!((hit.text(), hit.is_hit()), ("whole", true), "its age begins anew");
+    assert_eq!(upstream.received().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_for_what_is_stored_alone_costs_the_upstream_nothing() {
+    let upstream = counting("cache-control: max-age=60\r\n").await;
+    let gateway = before(&upstream).await;
+    let client = gateway.client().with("cache-control", "only-if-cached");
+    client.get("/a").await.problem(504, "not-stored");
+    assert!(upstream.received().is_empty());
+    gateway.get("/a").await;
+    assert!(client.get("/a").await.is_hit());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -366,7 +429,8 @@ async fn idempotent_requests_are_tried_again_and_others_are_not() {
         _ => answer(503, "", "down"),
     })
     .await;
-    let config = config(&upstream, "").replace("max_retries = 0", "max_retries = 1");
+    let keys = "retry_on = [503]";
+    let config = config(&upstream, keys).replace("max_retries = 0", "max_retries = 1");
     let gateway = start(&config, clock()).await;
     let mut expected = 0;
     for (method, attempts) in [(Method::GET, 2), (Method::PUT, 2), (Method::POST, 1)] {

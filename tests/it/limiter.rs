@@ -158,10 +158,13 @@ async fn a_stale_answer_is_better_than_a_refusal() {
     gateway.clock.advance(Duration::from_secs(100));
     let refused_by_account = gateway.get(&target).await;
     assert_eq!((refused_by_account.status, &refused_by_account.body), (200, &first.body));
+    assert_eq!(refused_by_account.cache_status(), "weir; fwd=stale; detail=upstream-error");
+    // Its word is remembered for a moment; after that it is our own that nothing is left.
+    gateway.clock.advance(Duration::from_secs(1));
     let stale = gateway.get(&target).await;
     assert_eq!((stale.status, &stale.body), (200, &first.body));
     assert_eq!(stale.cache_status(), "weir; fwd=stale; detail=quota");
-    assert_eq!(stale.header("age"), "100");
+    assert_eq!(stale.header("age"), "101");
     assert_eq!(gateway.heavy().arrived, 2);
     // Not for ever.
     gateway.clock.advance(Duration::from_secs(700));

@@ -98,12 +98,11 @@ fn retry_on(path: &str, raw: &raw::Upstream, report: &mut Report) -> Vec<StatusC
     let mut statuses = Vec::new();
     for status in raw.retry_on.iter().flatten() {
         let known = StatusCode::from_u16(*status).ok().filter(StatusCode::is_server_error);
-        match known {
-            Some(known) => statuses.push(known),
-            None => {
-                let why = format!("{status} is not between 500 and 599");
-                report.fault(&format!("{path}.retry_on"), why);
-            }
+        if let Some(known) = known {
+            statuses.push(known);
+        } else {
+            let why = format!("{status} is not between 500 and 599");
+            report.fault(&format!("{path}.retry_on"), why);
         }
     }
     statuses

@@ -43,12 +43,7 @@ where
 {
     /// Refreshes an entry behind the reader's back, unless somebody does already or it has just
     /// failed.
-    pub(super) fn refresh(
-        self,
-        request: &RoutedRequest,
-        older: Option<Arc<Entry>>,
-        urgency: Urgency,
-    ) {
+    pub(super) fn refresh(self, request: &RoutedRequest, older: &Arc<Entry>, urgency: Urgency) {
         let state = Arc::clone(&self.state);
         let asked = state.asked(request);
         if state.moments.get(&asked, state.clock.now()).is_some() {
@@ -57,13 +52,12 @@ where
         // Somebody else's refresh may have landed since.
         let landed = || {
             let now = state.stored(request)?;
-            let same = older.as_ref().is_some_and(|older| Arc::ptr_eq(older, &now));
-            (!same).then_some(())
+            (!Arc::ptr_eq(older, &now)).then_some(())
         };
-        let question = FetchRequest { urgency, ..fly::question(request, older.as_deref()) };
+        let question = FetchRequest { urgency, ..fly::question(request, Some(older)) };
         // Nobody waits for it, and it is wanted all the same.
         let fly = |_wanted, ticket| {
-            let older = older.clone();
+            let older = Some(Arc::clone(older));
             self.fly(Departing { asked: asked.clone(), older, ticket }, question)
         };
         let since = Since {

@@ -37,7 +37,9 @@ impl State {
             };
             match (&world.clients, found.endpoint.cache.varies_by_client()) {
                 (Clients::Keyed(clients), true) => {
-                    clients.values().for_each(|client| forget(Some(&**client)));
+                    for client in clients.values() {
+                        forget(Some(&**client));
+                    }
                 }
                 (Clients::Anonymous(client), true) => forget(Some(&**client)),
                 (_, false) => forget(None),

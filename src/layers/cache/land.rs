@@ -336,7 +336,6 @@ impl State {
                 let held = catch.entry.size();
                 self.moments.remember(asked, Moment::Failed(landed.clone()), failed, held);
             }
-            Landed::Shared(_) => {}
             Landed::Private { status, .. } if freshness::is_error(*status) => {}
             Landed::Private { .. } => {
                 self.moments.remember(asked, Moment::Uncacheable, uncacheable, 0);
@@ -344,7 +343,7 @@ impl State {
             Landed::Failed(error) if error.is_lasting() => {
                 self.moments.remember(asked, Moment::Failed(landed.clone()), failed, 0);
             }
-            Landed::Failed(_) => {}
+            Landed::Shared(_) | Landed::Failed(_) => {}
         }
     }
 }

@@ -186,6 +186,7 @@ async fn what_was_for_us_goes_no_further() {
 
 #[tokio::test]
 async fn a_key_of_ours_goes_no_further_nor_does_anything_beside_our_credential() {
+    type Who = fn(&Rig) -> Clients;
     let key = |rig: &Rig| {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"k1");
         let hash: [u8; 32] = digest.as_ref().try_into().unwrap();
@@ -193,7 +194,6 @@ async fn a_key_of_ours_goes_no_further_nor_does_anything_beside_our_credential()
     };
     let anonymous = |rig: &Rig| Clients::Anonymous(Arc::clone(&rig.client));
     let bearer = AuthScheme::Bearer { token: Secret::new("ours") };
-    type Who = fn(&Rig) -> Clients;
     for (who, auth) in [(key as Who, AuthScheme::None), (anonymous as Who, bearer)] {
         let rig = Rig::with(|setup| setup.auth = auth);
         let site = site("", vec![Arc::clone(&rig.route)]);

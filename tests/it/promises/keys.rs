@@ -1,5 +1,7 @@
 //! Two questions never share an answer; two spellings of one question do.
 
+use std::io::Read as _;
+
 use http::Method;
 use weir::sandbox::{IdKind, Label, Options, Sandbox};
 
@@ -180,6 +182,12 @@ cache = {{ mode = "respect" }}
     }
 }
 
+fn unbrotli(coded: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    brotli::Decompressor::new(coded, 4096).read_to_end(&mut body).unwrap();
+    body
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_sends_along_is_not_part_of_the_question() {
     let gateway = TestGateway::start().await;
@@ -195,8 +203,17 @@ async fn what_a_client_sends_along_is_not_part_of_the_question() {
     ] {
         let client = Client::new(gateway.gateway.public()).with(name, value);
         let answer = client.request(Method::GET, &target, "").await;
+        if name == "range" {
+            // Cut from the one answer that is stored.
+            assert_eq!((answer.status, answer.text()), (206, "{\""));
+            continue;
+        }
         assert_eq!(answer.status, 200, "{name}");
-        assert!(answer.json()["users"].is_array(), "{name}");
+        let coding = if name == "accept-encoding" { value } else { "" };
+        assert_eq!(answer.header("content-encoding"), coding, "{name}");
+        let body = if coding == "br" { unbrotli(&answer.body) } else { answer.body.to_vec() };
+        let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(told["users"].is_array(), "{name}");
     }
     assert_eq!(gateway.heavy().arrived, 1);
 }
