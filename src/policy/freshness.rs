@@ -93,11 +93,14 @@ impl Times {
     fn stale_by(&self, by: Duration) -> Freshness {
         if by < self.lifetimes.stale_while_revalidate {
             Freshness::StaleWhileRevalidate { by }
-        } else if by < self.lifetimes.stale_if_error {
-            Freshness::StaleIfError
         } else {
-            Freshness::Dead
+            self.if_error(by)
         }
+    }
+
+    fn if_error(&self, by: Duration) -> Freshness {
+        let allowed = by < self.lifetimes.stale_if_error;
+        if allowed { Freshness::StaleIfError } else { Freshness::Dead }
     }
 
     /// The same for something that was declared stale before its time.
@@ -120,23 +123,30 @@ impl Times {
         if wishes.no_cache {
             return Freshness::Dead;
         }
-        let most = wishes.max_age.map(|most| most + wishes.max_stale.unwrap_or_default());
-        // RFC 8246, section 2: a reload of what does not change while it is fresh.
-        if most.is_some_and(|most| age > most) && !(is_fresh && self.immutable) {
-            return Freshness::Dead;
+        if let Some(most) = wishes.max_age {
+            // RFC 8246, section 2: a reload of what does not change while it is fresh.
+            let too_old = age > most && !(is_fresh && self.immutable);
+            // RFC 9111, section 5.2.1.1: and nothing stale, unless max-stale says so.
+            if too_old || (!is_fresh && wishes.max_stale.is_none()) {
+                return Freshness::Dead;
+            }
         }
         let lacks = |ttl| wishes.min_fresh.is_some_and(|least| ttl < least);
         match (found, wishes.max_stale) {
             (Freshness::Fresh { ttl }, _) if lacks(ttl) => Freshness::Dead,
             (fresh @ Freshness::Fresh { .. }, _) => fresh,
+            _ if lacks(Duration::ZERO) => Freshness::Dead,
+            // RFC 9111, section 5.2.1.2: the upstream would allow it, this client does not.
+            (Freshness::StaleWhileRevalidate { by }, Some(most)) if by > most => {
+                self.if_error(by)
+            }
             (Freshness::StaleIfError | Freshness::Dead, Some(most))
-                if self.stale == Stale::Allowed && !lacks(Duration::ZERO) =>
+                if self.stale == Stale::Allowed =>
             {
                 let by = age.saturating_sub(self.lifetime());
                 let dies = self.oldest_age.is_some_and(|oldest| age >= oldest);
                 if by <= most && !dies { Freshness::StaleAsWished { by } } else { found }
             }
-            _ if lacks(Duration::ZERO) => Freshness::Dead,
             _ => found,
         }
     }

@@ -101,8 +101,14 @@ fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<Box<[u8]>> {
     // RFC 9110, section 12.5: preferences are told by weights, not by order, in any case.
     if [ACCEPT, ACCEPT_CHARSET, ACCEPT_LANGUAGE].contains(name) {
         for member in &mut members {
+            // RFC 9110, section 5.6.6: whether a parameter's value knows case is its own affair,
+            // and what is quoted is to be left alone.
+            if member.contains(&b'"') {
+                continue;
+            }
             member.retain(|byte| !byte.is_ascii_whitespace());
-            member.make_ascii_lowercase();
+            let end = member.iter().position(|byte| *byte == b';').unwrap_or(member.len());
+            member[..end].make_ascii_lowercase();
             if let Some(plain) = member.strip_suffix(b";q=1") {
                 *member = plain.to_vec();
             }
@@ -187,7 +193,13 @@ mod tests {
             (language, &["en, de"], &["de, EN"], true),
             (language, &["en, de;q=0.5"], &["de; q=0.5, en;q=1"], true),
             (language, &["en, de"], &["en, de;q=0.5"], false),
+            (language, &["en;q=0.50"], &["en;q=0.5"], false),
             ("accept", &["text/html"], &["text/html, */*"], false),
+            ("accept", &["Text/HTML;level=1, a/b"], &["a/b, text/html; level=1"], true),
+            ("accept", &["a/b;profile=X"], &["a/b;profile=x"], false),
+            ("accept", &["a/b;profile=\"x y\""], &["a/b;profile=\"xy\""], false),
+            ("accept", &["a/b;profile=\"X\""], &["a/b;profile=\"x\""], false),
+            ("accept-encoding", &["gzip, br"], &["br, gzip"], false),
         ] {
             let request = |values: &[&str]| {
                 let fields: Vec<_> = values.iter().map(|value| (name, *value)).collect();
