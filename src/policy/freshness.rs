@@ -112,12 +112,7 @@ impl Times {
     }
 
     /// What is left of it once the client's own wishes are heard (RFC 9111, section 5.2.1).
-    pub fn wished(
-        &self,
-        found: Freshness,
-        wishes: &RequestDirectives,
-        now: Instant,
-    ) -> Freshness {
+    pub fn wished(&self, found: Freshness, wishes: &RequestDirectives, now: Instant) -> Freshness {
         let age = self.age(now);
         let is_fresh = matches!(found, Freshness::Fresh { .. });
         if wishes.no_cache {
@@ -137,9 +132,7 @@ impl Times {
             (fresh @ Freshness::Fresh { .. }, _) => fresh,
             _ if lacks(Duration::ZERO) => Freshness::Dead,
             // RFC 9111, section 5.2.1.2: the upstream would allow it, this client does not.
-            (Freshness::StaleWhileRevalidate { by }, Some(most)) if by > most => {
-                self.if_error(by)
-            }
+            (Freshness::StaleWhileRevalidate { by }, Some(most)) if by > most => self.if_error(by),
             (Freshness::StaleIfError | Freshness::Dead, Some(most))
                 if self.stale == Stale::Allowed =>
             {

@@ -53,11 +53,7 @@ pub struct Storable {
 }
 
 /// Whether an answer may be kept; `None` = it is for the one who asked.
-pub fn storable(
-    status: StatusCode,
-    headers: &HeaderMap,
-    arrival: &Arrival,
-) -> Option<Storable> {
+pub fn storable(status: StatusCode, headers: &HeaderMap, arrival: &Arrival) -> Option<Storable> {
     let directives = AnswerDirectives::of(headers);
     // Section 3, a final status; and of the final ones: 206 and 304 are parts of something else
     // (section 3.3, 4.3.4).
@@ -149,10 +145,7 @@ fn is_understood(status: StatusCode) -> bool {
 
 /// RFC 9110, section 15.1: what may be kept although nobody said for how long.
 fn is_heuristic(status: StatusCode) -> bool {
-    matches!(
-        status.as_u16(),
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
-    )
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
 fn cookie_allowed(headers: &HeaderMap, rule: SetCookie) -> bool {
@@ -254,5 +247,7 @@ pub fn freshened(stored: &HeaderMap, news: &HeaderMap) -> HeaderMap {
     merged
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

@@ -50,10 +50,7 @@ fn every_directive_of_an_answer() {
         ("immutable", AnswerDirectives { immutable: true, ..plain() }),
         ("max-age=7", AnswerDirectives { max_age: s(7), ..plain() }),
         ("s-maxage=7", AnswerDirectives { s_maxage: s(7), ..plain() }),
-        (
-            "stale-while-revalidate=7",
-            AnswerDirectives { stale_while_revalidate: s(7), ..plain() },
-        ),
+        ("stale-while-revalidate=7", AnswerDirectives { stale_while_revalidate: s(7), ..plain() }),
         ("stale-if-error=7", AnswerDirectives { stale_if_error: s(7), ..plain() }),
         ("foo, bar=1, baz=\"x\", max-ages=1, xmax-age=1", plain()),
     ] {
@@ -142,7 +139,8 @@ fn what_forbids_is_not_lost_in_bad_syntax() {
         let private = text.replace("no-store", "private");
         assert!(answer(&private).private, "{private}");
     }
-    for text in ["foo=\"no-store\"", "foo=\"a, no-store, b\"", "no-stores", "no store", "xno-store"] {
+    for text in ["foo=\"no-store\"", "foo=\"a, no-store, b\"", "no-stores", "no store", "xno-store"]
+    {
         assert!(!answer(text).no_store, "{text}");
     }
 }
@@ -279,8 +277,7 @@ fn several_targeted_fields_are_one_dictionary() {
             ("cache-control", b"no-store"),
         ]))
     };
-    let expected =
-        AnswerDirectives { targeted: true, max_age: s(7), immutable: true, ..plain() };
+    let expected = AnswerDirectives { targeted: true, max_age: s(7), immutable: true, ..plain() };
     assert_eq!(two(b"immutable"), expected);
     assert_eq!(two(b"="), AnswerDirectives { no_store: true, ..plain() });
     assert_eq!(two(b"\xff"), AnswerDirectives { no_store: true, ..plain() });
