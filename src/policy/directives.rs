@@ -8,6 +8,7 @@ use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 /// What an answer says about being kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a directive, there or not")]
 pub struct AnswerDirectives {
     /// `no-store`
     pub no_store: bool,
@@ -252,8 +253,13 @@ impl<'v> Iterator for List<'v> {
             let Some(equals) = equals else { return Some((member, None)) };
             // RFC 9110, section 5.6.6: no space belongs around it. Before it, the name still counts,
             // for a forbidding one must not get lost, with an argument that cannot be read.
-            let name = member[..equals].trim_ascii_end();
-            let argument = &member[equals + usize::from(name.len() == equals)..];
+            let (spelt, argument) = member.split_at(equals);
+            let name = spelt.trim_ascii_end();
+            let argument = if name.len() == spelt.len() {
+                argument.strip_prefix(b"=").unwrap_or(argument)
+            } else {
+                argument
+            };
             return Some((name, Some(unquoted(argument))));
         }
     }

@@ -107,8 +107,9 @@ fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<Box<[u8]>> {
                 continue;
             }
             member.retain(|byte| !byte.is_ascii_whitespace());
-            let end = member.iter().position(|byte| *byte == b';').unwrap_or(member.len());
-            member[..end].make_ascii_lowercase();
+            for byte in member.iter_mut().take_while(|byte| **byte != b';') {
+                byte.make_ascii_lowercase();
+            }
             if let Some(plain) = member.strip_suffix(b";q=1") {
                 *member = plain.to_vec();
             }
@@ -120,21 +121,27 @@ fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<Box<[u8]>> {
 }
 
 /// Splits at commas outside quoted strings, without the white space around the members.
-fn split(text: &[u8], members: &mut Vec<Vec<u8>>) {
-    let (mut quoted, mut escaped, mut begin) = (false, false, 0);
-    for (index, byte) in text.iter().enumerate() {
+fn split(mut text: &[u8], members: &mut Vec<Vec<u8>>) {
+    while let Some(comma) = unquoted_comma(text) {
+        let (member, rest) = text.split_at(comma);
+        members.push(member.trim_ascii().to_vec());
+        text = rest.strip_prefix(b",").unwrap_or(rest);
+    }
+    members.push(text.trim_ascii().to_vec());
+}
+
+fn unquoted_comma(text: &[u8]) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.iter().position(|byte| {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
-            b',' if !quoted => {
-                members.push(text[begin..index].trim_ascii().to_vec());
-                begin = index + 1;
-            }
+            b',' => return !quoted,
             _ => {}
         }
-    }
-    members.push(text[begin..].trim_ascii().to_vec());
+        false
+    })
 }
 
 #[cfg(test)]

@@ -210,7 +210,7 @@ fn how_long_an_entry_is_of_use() {
         (seconds(10, 20, 30), 0, None, 41, 0),
     ] {
         let (keep, initial_age) = (s(keep), s(initial_age));
-        let times = Times { keep, initial_age, ..times(lifetimes, oldest) };
+        let times = Times { initial_age, keep, ..times(lifetimes, oldest) };
         assert_eq!(times.retention(), s(expected), "{times:?}");
     }
     let most = Times { keep: s(1), ..times(Lifetimes::only_fresh(Duration::MAX), None) };

@@ -168,10 +168,8 @@ impl Case {
     }
 
     fn ours(&self) -> Option<Storable> {
-        let authorized = match self.first.contains_key("authorization") {
-            true => Authorized::Yes,
-            false => Authorized::No,
-        };
+        let shown = self.first.contains_key("authorization");
+        let authorized = if shown { Authorized::Yes } else { Authorized::No };
         let (set_cookie, wall, delay) = (self.set_cookie, at(NOW), Duration::ZERO);
         let arrival = Arrival { authorized, set_cookie, wall, delay };
         let status = StatusCode::from_u16(self.status).unwrap();
