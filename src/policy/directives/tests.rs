@@ -305,6 +305,7 @@ fn every_directive_of_a_request() {
         ("min-fresh=8, min-fresh=7", RequestDirectives { min_fresh: s(8), ..none() }),
         ("min-fresh", RequestDirectives { min_fresh: most, ..none() }),
         ("min-fresh=x", RequestDirectives { min_fresh: most, ..none() }),
+        ("min-fresh=", RequestDirectives { min_fresh: most, ..none() }),
         ("max-stale=7", RequestDirectives { max_stale: s(7), ..none() }),
         ("max-stale=7, max-stale=6", RequestDirectives { max_stale: s(6), ..none() }),
         ("max-stale", RequestDirectives { max_stale: most, ..none() }),
