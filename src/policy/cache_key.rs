@@ -74,3 +74,52 @@ pub struct Question<'k> {
     endpoint: &'k EndpointId,
     parameters: &'k Canonical,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::BuildHasher as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Parts = ((String, String, String), Option<String>, Vec<(String, String)>, bool);
+
+    /// Short, and of few letters: what is equal, or differs in one place only, is likely.
+    fn parts() -> impl Strategy<Value = Parts> {
+        let pair = ("[ab]?", "[ab]?");
+        (
+            ("a?", "a?", "a?"),
+            prop::option::of("a?"),
+            prop::collection::vec(pair, 0..2),
+            any::<bool>(),
+        )
+    }
+
+    fn key(((upstream, credential, endpoint), client, pairs, in_path): &Parts) -> CacheKey {
+        let (path, query) =
+            if *in_path { (pairs.clone(), Vec::new()) } else { (Vec::new(), pairs.clone()) };
+        CacheKey::new(
+            UpstreamId::new(upstream.as_str()),
+            CredentialId::new(credential.as_str()),
+            EndpointId::new(endpoint.as_str()),
+            client.as_deref().map(Arc::from),
+            Canonical { path, query },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn equal_keys_are_equal_questions(a in parts(), b in parts()) {
+            let (one, other) = (key(&a), key(&b));
+            let same_parameters = a.2 == b.2 && (a.3 == b.3 || a.2.is_empty());
+            prop_assert_eq!(one.parameters() == other.parameters(), same_parameters);
+            let alike = (&a.0, &a.1) == (&b.0, &b.1) && same_parameters;
+            prop_assert_eq!(one == other, alike);
+            let hasher = foldhash::quality::FixedState::default();
+            prop_assert!(!alike || hasher.hash_one(&one) == hasher.hash_one(&other));
+            let text: usize = a.2.iter().map(|(name, value)| name.len() + value.len()).sum();
+            prop_assert!(one.size() >= text + size_of::<CacheKey>());
+        }
+    }
+}

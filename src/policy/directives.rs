@@ -8,9 +8,9 @@ use sfv::{BareItem, Dictionary, Item, ListEntry, Parser};
 
 /// What an answer says about being kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent words of one field, there or not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a directive, there or not")]
 pub struct AnswerDirectives {
-    /// `no-store`, or a field that cannot be read and could say anything.
+    /// `no-store`
     pub no_store: bool,
     /// `private`, without or with names: what is for one client is not kept for others.
     pub private: bool,
@@ -70,9 +70,14 @@ impl AnswerDirectives {
         let members: Dictionary = Parser::new(&text).parse().ok()?;
         let mut read = Self { targeted: true, ..Self::default() };
         for (name, value) in &members {
-            let ListEntry::Item(Item { bare_item, .. }) = value else { return None };
             let name = name.as_str();
-            match (bare_item, kind(name)) {
+            let kind = kind(name);
+            // RFC 9111, section 5.2.3: whatever an unknown directive is, it is ignored.
+            if let Kind::Unknown = kind {
+                continue;
+            }
+            let ListEntry::Item(Item { bare_item, .. }) = value else { return None };
+            match (bare_item, kind) {
                 (BareItem::Integer(figure), Kind::Seconds) => {
                     let text = i64::from(*figure).to_string();
                     read.take(name.as_bytes(), Some(text.as_bytes()));
@@ -97,7 +102,8 @@ impl AnswerDirectives {
         } else if is("private") {
             self.private = true;
         } else if is("no-cache") {
-            match argument.map(names).filter(|names| !names.is_empty()) {
+            // Section 5.2.2.4: names that cannot be read could be any.
+            match argument.and_then(names).filter(|names| !names.is_empty()) {
                 Some(names) => self.no_cache_fields.extend(names),
                 None => self.no_cache = true,
             }
@@ -215,10 +221,12 @@ fn kind(name: &str) -> Kind {
     }
 }
 
-/// Names of fields, separated by commas.
-fn names(list: &[u8]) -> Vec<HeaderName> {
+/// Names of fields, separated by commas; `None` = one of them is no name.
+fn names(list: &[u8]) -> Option<Vec<HeaderName>> {
     list.split(|byte| *byte == b',')
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty())
+        .map(|name| HeaderName::from_bytes(name).ok())
         .collect()
 }
 
@@ -241,27 +249,52 @@ impl<'v> Iterator for List<'v> {
             if member.is_empty() {
                 continue;
             }
-            // No space belongs around it (RFC 9110, section 5.6.6), so a name with one is another
-            // name, and a figure with one is no figure.
-            let mut parts = member.splitn(2, |byte| *byte == b'=');
-            let name = parts.next().unwrap_or_default();
-            return Some((name, parts.next().map(unquoted)));
+            let equals = member.iter().position(|byte| *byte == b'=');
+            let Some(equals) = equals else { return Some((member, None)) };
+            // RFC 9110, section 5.6.6: no space belongs around it. Before it, the name still counts,
+            // for a forbidding one must not get lost, with an argument that cannot be read.
+            let (spelt, argument) = member.split_at(equals);
+            let name = spelt.trim_ascii_end();
+            let argument = if name.len() == spelt.len() {
+                argument.strip_prefix(b"=").unwrap_or(argument)
+            } else {
+                argument
+            };
+            return Some((name, Some(unquoted(argument))));
         }
     }
 }
 
+/// Where a member ends. RFC 9110, section 5.6.4: in a quoted string a comma separates nothing; a
+/// quote that is never closed, or does not follow the equals sign, begins no string, and hides
+/// nothing of what comes after it.
 fn end_of_member(text: &[u8]) -> usize {
-    let (mut quoted, mut escaped) = (false, false);
-    for (index, byte) in text.iter().enumerate() {
+    let comma = |from: usize| {
+        let found = text.iter().skip(from).position(|byte| *byte == b',');
+        found.map_or(text.len(), |index| from + index)
+    };
+    let end = comma(0);
+    let equals = text.iter().take(end).position(|byte| *byte == b'=');
+    match equals.map(|equals| equals + 1) {
+        Some(argument) if text.get(argument) == Some(&b'"') => {
+            end_of_string(text, argument + 1).map_or(end, comma)
+        }
+        _ => end,
+    }
+}
+
+/// Where the quoted string is closed whose content begins there.
+fn end_of_string(text: &[u8], begin: usize) -> Option<usize> {
+    let mut escaped = false;
+    for (index, byte) in text.iter().enumerate().skip(begin) {
         match byte {
             _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => return index,
+            b'\\' => escaped = true,
+            b'"' => return Some(index),
             _ => {}
         }
     }
-    text.len()
+    None
 }
 
 fn unquoted(text: &[u8]) -> &[u8] {

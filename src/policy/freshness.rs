@@ -93,11 +93,14 @@ impl Times {
     fn stale_by(&self, by: Duration) -> Freshness {
         if by < self.lifetimes.stale_while_revalidate {
             Freshness::StaleWhileRevalidate { by }
-        } else if by < self.lifetimes.stale_if_error {
-            Freshness::StaleIfError
         } else {
-            Freshness::Dead
+            self.if_error(by)
         }
+    }
+
+    fn if_error(&self, by: Duration) -> Freshness {
+        let allowed = by < self.lifetimes.stale_if_error;
+        if allowed { Freshness::StaleIfError } else { Freshness::Dead }
     }
 
     /// The same for something that was declared stale before its time.
@@ -115,23 +118,28 @@ impl Times {
         if wishes.no_cache {
             return Freshness::Dead;
         }
-        let most = wishes.max_age.map(|most| most + wishes.max_stale.unwrap_or_default());
-        // RFC 8246, section 2: a reload of what does not change while it is fresh.
-        if most.is_some_and(|most| age > most) && !(is_fresh && self.immutable) {
-            return Freshness::Dead;
+        if let Some(most) = wishes.max_age {
+            // RFC 8246, section 2: a reload of what does not change while it is fresh.
+            let too_old = age > most && !(is_fresh && self.immutable);
+            // RFC 9111, section 5.2.1.1: and nothing stale, unless max-stale says so.
+            if too_old || (!is_fresh && wishes.max_stale.is_none()) {
+                return Freshness::Dead;
+            }
         }
         let lacks = |ttl| wishes.min_fresh.is_some_and(|least| ttl < least);
         match (found, wishes.max_stale) {
             (Freshness::Fresh { ttl }, _) if lacks(ttl) => Freshness::Dead,
             (fresh @ Freshness::Fresh { .. }, _) => fresh,
+            _ if lacks(Duration::ZERO) => Freshness::Dead,
+            // RFC 9111, section 5.2.1.2: the upstream would allow it, this client does not.
+            (Freshness::StaleWhileRevalidate { by }, Some(most)) if by > most => self.if_error(by),
             (Freshness::StaleIfError | Freshness::Dead, Some(most))
-                if self.stale == Stale::Allowed && !lacks(Duration::ZERO) =>
+                if self.stale == Stale::Allowed =>
             {
                 let by = age.saturating_sub(self.lifetime());
                 let dies = self.oldest_age.is_some_and(|oldest| age >= oldest);
                 if by <= most && !dies { Freshness::StaleAsWished { by } } else { found }
             }
-            _ if lacks(Duration::ZERO) => Freshness::Dead,
             _ => found,
         }
     }
@@ -176,102 +184,4 @@ pub fn lifetimes(default: Lifetimes, when: &[WhenRule], parameters: &Canonical) 
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const fn seconds(fresh: u64, swr: u64, sie: u64) -> Lifetimes {
-        Lifetimes {
-            fresh: Duration::from_secs(fresh),
-            stale_while_revalidate: Duration::from_secs(swr),
-            stale_if_error: Duration::from_secs(sie),
-        }
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin")]
-    fn times(lifetimes: Lifetimes, oldest_age: Option<u64>) -> Times {
-        let oldest_age = oldest_age.map(Duration::from_secs);
-        Times {
-            made_at: Instant::now(),
-            initial_age: Duration::ZERO,
-            lifetimes,
-            oldest_age,
-            stale: Stale::Allowed,
-            immutable: false,
-            keep: Duration::ZERO,
-        }
-    }
-
-    #[test]
-    fn an_answer_goes_from_fresh_to_dead_at_its_rules_edges() {
-        use Freshness::{Dead, StaleIfError};
-        let swr = |s| Freshness::StaleWhileRevalidate { by: Duration::from_secs(s) };
-        let fresh = |s| Freshness::Fresh { ttl: Duration::from_secs(s) };
-        for (oldest, age, expected) in [
-            (None, 0, fresh(10)),
-            (None, 9, fresh(1)),
-            (None, 10, swr(0)),
-            (None, 39, swr(29)),
-            (None, 40, StaleIfError),
-            (None, 609, StaleIfError),
-            (None, 610, Dead),
-            (Some(780), 609, StaleIfError),
-            (Some(100), 99, StaleIfError),
-            (Some(100), 100, Dead),
-            (Some(5), 0, fresh(5)),
-            (Some(5), 5, Dead),
-        ] {
-            let times = times(seconds(10, 30, 600), oldest);
-            let now = times.made_at + Duration::from_secs(age);
-            assert_eq!(times.freshness(now), expected, "age {age}, oldest {oldest:?}");
-        }
-    }
-
-    #[test]
-    fn the_first_matching_when_decides() {
-        let rule = |name: &str, value, fresh| WhenRule {
-            matches: vec![(name.to_owned(), value)],
-            lifetimes: seconds(fresh, 0, 0),
-        };
-        let when = [
-            rule("type", WhenValue::Is("past".into()), 600),
-            rule("next_page_token", WhenValue::Present, 300),
-        ];
-        let ask = |query: &[(&str, &str)]| Canonical {
-            path: Vec::new(),
-            query: query.iter().map(|&(n, v)| (n.into(), v.into())).collect(),
-        };
-        let default = seconds(10, 0, 0);
-        for (query, fresh) in [
-            (vec![("type", "live")], 10),
-            (vec![("type", "past")], 600),
-            (vec![("next_page_token", "x"), ("type", "past")], 600),
-            (vec![("next_page_token", "x"), ("type", "live")], 300),
-        ] {
-            let found = lifetimes(default, &when, &ask(&query));
-            assert_eq!(found.fresh, Duration::from_secs(fresh), "{query:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn freshness_never_grows_and_nothing_is_served_beyond_retention(
-            fresh in 0_u64..50, swr in 0_u64..50, sie in 0_u64..50,
-            oldest in prop::option::of(1_u64..80), step in 0_u64..200,
-        ) {
-            let order = |f| match f {
-                Freshness::Fresh { .. } => 0,
-                Freshness::StaleWhileRevalidate { .. } => 1,
-                Freshness::StaleAsWished { .. } | Freshness::StaleIfError => 2,
-                Freshness::Dead => 3,
-            };
-            let times = times(seconds(fresh, swr, sie), oldest);
-            let at = |s| times.freshness(times.made_at + Duration::from_secs(s));
-            prop_assert!(order(at(step)) <= order(at(step + 1)));
-            if Duration::from_secs(step) >= times.retention() {
-                prop_assert_eq!(at(step), Freshness::Dead);
-            }
-        }
-    }
-}
+mod tests;

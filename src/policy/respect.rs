@@ -229,9 +229,11 @@ const NOT_FRESHENED: [HeaderName; 4] = [
 /// Section 3.2: the stored answer's fields, replaced by those that a 304 or HEAD brought.
 pub fn freshened(stored: &HeaderMap, news: &HeaderMap) -> HeaderMap {
     let mut merged = stored.clone();
-    // Its age is that of this message, and so is its date, told or not (RFC 9110, section 6.6.1).
-    merged.remove(AGE);
-    merged.remove(DATE);
+    // Its age is that of this message; and so is its date, which is now where none is given (RFC
+    // 9110, section 6.6.1): by the old one it would be stale for ever.
+    for name in [AGE, DATE] {
+        merged.remove(name);
+    }
     for name in news.keys().filter(|name| !NOT_FRESHENED.contains(name)) {
         // A validator that matched is the stored one; another would be another answer's.
         if name == ETAG && merged.contains_key(ETAG) {
@@ -245,5 +247,7 @@ pub fn freshened(stored: &HeaderMap, news: &HeaderMap) -> HeaderMap {
     merged
 }
 
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod tests;

@@ -101,8 +101,15 @@ fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<Box<[u8]>> {
     // RFC 9110, section 12.5: preferences are told by weights, not by order, in any case.
     if [ACCEPT, ACCEPT_CHARSET, ACCEPT_LANGUAGE].contains(name) {
         for member in &mut members {
+            // RFC 9110, section 5.6.6: whether a parameter's value knows case is its own affair,
+            // and what is quoted is to be left alone.
+            if member.contains(&b'"') {
+                continue;
+            }
             member.retain(|byte| !byte.is_ascii_whitespace());
-            member.make_ascii_lowercase();
+            for byte in member.iter_mut().take_while(|byte| **byte != b';') {
+                byte.make_ascii_lowercase();
+            }
             if let Some(plain) = member.strip_suffix(b";q=1") {
                 *member = plain.to_vec();
             }
@@ -114,9 +121,18 @@ fn normalised(name: &HeaderName, request: &HeaderMap) -> Option<Box<[u8]>> {
 }
 
 /// Splits at commas outside quoted strings, without the white space around the members.
-fn split(text: &[u8], members: &mut Vec<Vec<u8>>) {
+fn split(mut text: &[u8], members: &mut Vec<Vec<u8>>) {
+    while let Some(comma) = unquoted_comma(text) {
+        let (member, rest) = text.split_at(comma);
+        members.push(member.trim_ascii().to_vec());
+        text = rest.strip_prefix(b",").unwrap_or(rest);
+    }
+    members.push(text.trim_ascii().to_vec());
+}
+
+fn unquoted_comma(text: &[u8]) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
-    let all = text.split(|byte| {
+    text.iter().position(|byte| {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if quoted => escaped = true,
@@ -125,8 +141,7 @@ fn split(text: &[u8], members: &mut Vec<Vec<u8>>) {
             _ => {}
         }
         false
-    });
-    members.extend(all.map(|member| member.trim_ascii().to_vec()));
+    })
 }
 
 #[cfg(test)]
@@ -185,7 +200,13 @@ mod tests {
             (language, &["en, de"], &["de, EN"], true),
             (language, &["en, de;q=0.5"], &["de; q=0.5, en;q=1"], true),
             (language, &["en, de"], &["en, de;q=0.5"], false),
+            (language, &["en;q=0.50"], &["en;q=0.5"], false),
             ("accept", &["text/html"], &["text/html, */*"], false),
+            ("accept", &["Text/HTML;level=1, a/b"], &["a/b, text/html; level=1"], true),
+            ("accept", &["a/b;profile=X"], &["a/b;profile=x"], false),
+            ("accept", &["a/b;profile=\"x y\""], &["a/b;profile=\"xy\""], false),
+            ("accept", &["a/b;profile=\"X\""], &["a/b;profile=\"x\""], false),
+            ("accept-encoding", &["gzip, br"], &["br, gzip"], false),
         ] {
             let request = |values: &[&str]| {
                 let fields: Vec<_> = values.iter().map(|value| (name, *value)).collect();

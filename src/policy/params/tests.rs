@@ -107,6 +107,39 @@ fn templates_are_filled_with_one_encoding_and_catch_alls_as_they_came() {
     }
 }
 
+type Question = (Vec<(String, String)>, String);
+
+/// A template, and raw captures and queries for it that are seldom far from one another.
+fn two_questions() -> impl Strategy<Value = (&'static str, Question, Question)> {
+    let segment = "([ab.]|%2[EF5]|%2e|%C3%A9|%3F){1,3}";
+    let rest = "([ab./]|%2[EF5]|%2f){0,4}";
+    let query = "([ab=&+?/]|%3D|%26|%2B|%20|%25|a=|a=%2[0B]){0,5}";
+    let templates = [
+        ("/{b}/c", vec![("b", segment)]),
+        ("/{b}/{c}", vec![("b", segment), ("c", segment)]),
+        ("/{b}.json", vec![("b", segment)]),
+        ("/x/{*rest}", vec![("rest", rest)]),
+        ("/{b}/{*rest}", vec![("b", segment), ("rest", rest)]),
+    ];
+    prop::sample::select(templates.to_vec()).prop_flat_map(move |(template, names)| {
+        let question = move || {
+            let values: Vec<_> =
+                names.iter().map(|&(name, pattern)| (Just(name.to_owned()), pattern)).collect();
+            (values, query)
+        };
+        (Just(template), question(), question())
+    })
+}
+
+/// A path with a session id in it, each of its odd characters encoded some times, or nearly so.
+fn near_id() -> impl Strategy<Value = String> {
+    let slash = prop::sample::select(vec!["/", "%2F", "%252F", "%25252F", "%2525252F", "%2f", "x"]);
+    let equals = prop::sample::select(vec!["=", "%3D", "%253D", "%25253D", "%2525253D", "x"]);
+    (slash, equals.clone(), equals).prop_map(|(slash, one, two)| {
+        format!("/videosdk/sessions/abc{slash}efghijklmnopqrstuv{one}{two}/users")
+    })
+}
+
 proptest! {
     #[test]
     fn different_questions_never_share_a_spelling(a in ".{0,6}", b in ".{0,6}") {
@@ -116,6 +149,45 @@ proptest! {
             canonical(&raw, &query).unwrap().target(&users().path, Spelling::Plain)
         };
         prop_assert_eq!(a == b, ask(&a) == ask(&b));
+    }
+
+    /// What the upstream is asked tells entries apart, and nothing else does.
+    #[test]
+    fn questions_are_equal_where_what_is_sent_is_equal(
+        (template, a, b) in two_questions(),
+        only in prop::option::of(Just(vec!["a".to_owned()])),
+    ) {
+        let mut endpoint = users();
+        template.clone_into(&mut endpoint.path);
+        if let Some(only) = only {
+            endpoint.key = KeyRule::Only(only);
+        }
+        let ask = |(path, query): &(Vec<(String, String)>, String)| {
+            let captures: Vec<_> = path.iter().map(|(n, raw)| (n.clone(), raw.as_str())).collect();
+            Canonical::new(&endpoint, &captures, Some(query)).ok()
+        };
+        if let (Some(a), Some(b)) = (ask(&a), ask(&b)) {
+            let target = |one: &Canonical| one.target(&endpoint.path, Spelling::Plain);
+            prop_assert_eq!(a == b, target(&a) == target(&b), "{:?} {:?}", a, b);
+            prop_assert_eq!(target(&a).matches('?').count(), usize::from(!a.query.is_empty()));
+        }
+    }
+
+    #[test]
+    fn session_ids_are_equal_where_what_is_sent_is_equal(a in near_id(), b in near_id()) {
+        let ask = |spelt: &str| {
+            let path = Spelling::ZoomSessionId.canonical(spelt).into_owned();
+            let mut router = matchit::Router::new();
+            router.insert(users().path, ()).unwrap();
+            let found = router.at(&path).ok()?;
+            let raw = found.params.get("sessionId").unwrap();
+            let canonical = canonical(raw, "").ok()?;
+            let target = canonical.target(&users().path, Spelling::ZoomSessionId);
+            Some((canonical, target))
+        };
+        if let (Some((a, sent_for_a)), Some((b, sent_for_b))) = (ask(&a), ask(&b)) {
+            prop_assert_eq!(a == b, sent_for_a == sent_for_b, "{:?} {:?}", a, b);
+        }
     }
 
     #[test]
