@@ -266,20 +266,16 @@ impl State {
                     return Keep::Private;
                 }
                 let parameters = departing.asked.key.parameters();
-                match freshness::by_rule(rule, &endpoint.when, status, parameters) {
-                    Some(lifetimes) => {
-                        let keep = keep_for(headers);
-                        let times = Times { keep, ..times(sent_at, lifetimes) };
-                        let transform = Some(NoTransform::Ignored);
-                        Keep::Store(Kept { transform, ..kept(times, rule.set_cookie) })
-                    }
+                let Some(lifetimes) = freshness::by_rule(rule, &endpoint.when, status, parameters)
+                else {
                     // Nobody's own: the question that was asked is the same for all who wait.
-                    None => {
-                        let kept = kept(times(sent_at, Lifetimes::NONE), rule.set_cookie);
-                        let lasts = freshness::is_error(status);
-                        Keep::Share(kept, if lasts { Failure::Lasting } else { Failure::No })
-                    }
-                }
+                    let kept = kept(times(sent_at, Lifetimes::NONE), rule.set_cookie);
+                    let lasts = freshness::is_error(status);
+                    return Keep::Share(kept, if lasts { Failure::Lasting } else { Failure::No });
+                };
+                let times = Times { keep: keep_for(headers), ..times(sent_at, lifetimes) };
+                let transform = Some(NoTransform::Ignored);
+                Keep::Store(Kept { transform, ..kept(times, rule.set_cookie) })
             }
             CacheRule::Respect(rule) => {
                 self.keep_as_told(arrived, rule.set_cookie, status, headers, sent_at)

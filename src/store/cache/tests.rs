@@ -94,7 +94,7 @@ fn the_forms_of_an_answer_are_kept_side_by_side_up_to_a_bound() {
     let clock = Clock::system();
     let cache = cache(1 << 20, &clock);
     let found = |language: &str| cache.get(&key(1), &asking(language)).map(|e| e.body().clone());
-    let languages: Vec<String> = (0..MOST_VARIANTS + 1).map(|n| format!("x-{n}")).collect();
+    let languages: Vec<String> = (0..=MOST_VARIANTS).map(|n| format!("x-{n}")).collect();
     for language in &languages {
         cache.insert(key(1), entry(&clock, language, Some(language)));
     }
