@@ -248,6 +248,4 @@ pub fn freshened(stored: &HeaderMap, news: &HeaderMap) -> HeaderMap {
 }
 
 #[cfg(test)]
-mod oracle;
-#[cfg(test)]
 mod tests;

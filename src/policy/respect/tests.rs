@@ -6,6 +6,7 @@ mod failures;
 mod freshening;
 mod laws;
 mod lifetime;
+mod oracle;
 mod staleness;
 mod storing;
 

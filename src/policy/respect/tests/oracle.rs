@@ -12,25 +12,18 @@ use http_cache_semantics::{BeforeRequest, CacheOptions, CachePolicy};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::super::directives::RequestDirectives;
-use super::super::freshness::{Freshness, Times};
-use super::super::vary::Selector;
 use super::*;
+use crate::policy::directives::RequestDirectives;
+use crate::policy::freshness::{Freshness, Times};
+use crate::policy::vary::Selector;
 
 mod grammar;
 
 use grammar::{Case, case};
 
-/// 2026-11-24 12:00:00 UTC.
-const NOW: u64 = 1_795_521_600;
-
 /// The statuses that the other stores at all. RFC 9111, section 3: any final one may be stored, if
 /// there is no `must-understand`.
 const STATUSES: [u16; 14] = [200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 405, 410, 414, 501];
-
-fn at(seconds: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-}
 
 /// Name and argument of every directive, as the other reads them.
 fn members(headers: &HeaderMap) -> Vec<(String, Option<String>)> {
