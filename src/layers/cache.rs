@@ -6,6 +6,7 @@
 mod fetch;
 mod fly;
 mod invalidate;
+mod keep;
 mod land;
 mod status;
 
