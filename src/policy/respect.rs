@@ -220,8 +220,10 @@ const NOT_FRESHENED: [HeaderName; 4] = [
 /// Section 3.2: the stored answer's fields, replaced by those that a 304 or HEAD brought.
 pub fn freshened(stored: &HeaderMap, news: &HeaderMap) -> HeaderMap {
     let mut merged = stored.clone();
-    // Its age is that of this message.
+    // Its age is that of this message, and its date too: one that does not come with it is that of
+    // its arrival (RFC 9110, section 6.6.1).
     merged.remove(AGE);
+    merged.remove(DATE);
     for name in news.keys().filter(|name| !NOT_FRESHENED.contains(name)) {
         // A validator that matched is the stored one; another would be another answer's.
         if name == ETAG && merged.contains_key(ETAG) {

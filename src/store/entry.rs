@@ -191,6 +191,28 @@ impl Entry {
         &self.headers
     }
 
+    /// Its fields as the upstream has told them: without the tag, the date and the `Vary` that are
+    /// only weir's, so that whoever prepares it anew adds them once.
+    pub fn told(&self) -> HeaderMap {
+        let mut told = self.headers.clone();
+        if self.confirm.etag.is_none() {
+            told.remove(header::ETAG);
+        }
+        if self.date.is_none() {
+            told.remove(header::DATE);
+        }
+        if self.codings.is_some() {
+            let mut vary: Vec<_> = told.get_all(header::VARY).iter().cloned().collect();
+            // Ours is the last.
+            vary.pop();
+            told.remove(header::VARY);
+            for value in vary {
+                told.append(header::VARY, value);
+            }
+        }
+        told
+    }
+
     /// Its content.
     pub fn body(&self) -> &Bytes {
         &self.body
