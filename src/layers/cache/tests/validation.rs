@@ -159,6 +159,24 @@ async fn a_confirmation_brings_the_fields_that_have_changed() {
     assert_eq!(text(hit).await, "whole");
 }
 
+/// RFC 9110, section 6.6.1: what comes without a date is of the moment in which it comes.
+#[tokio::test(start_paused = true)]
+async fn a_confirmation_without_a_date_does_not_have_the_answers() {
+    let rig = respecting();
+    let date = httpdate::fmt_http_date(rig.clock.wall());
+    let (fake, _) = upstream(move |n, _| {
+        let fields = [("date", date.as_str()), ("cache-control", "max-age=10"), ("etag", "\"7\"")];
+        Ok(if n == 0 { answer(200, &fields, "whole") } else { answer(304, &[], "") })
+    });
+    let cache = rig.cached(fake);
+    send(&cache, rig.get()).await.unwrap();
+    rig.clock.advance(12 * SECOND);
+    let confirmed = send(&cache, rig.get()).await.unwrap();
+    let now = httpdate::fmt_http_date(rig.clock.wall());
+    assert_eq!((field(&confirmed, "age"), field(&confirmed, "date")), ("0", now.as_str()));
+    assert_eq!(status(&send(&cache, rig.get()).await.unwrap()), "weir; hit; ttl=10");
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_answer_replaces_it() {
     for rule in for_ten_seconds() {
