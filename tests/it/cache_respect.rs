@@ -220,7 +220,8 @@ async fn what_a_request_changes_is_asked_for_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_coding_is_in_the_caches_bytes_once() {
-    let body: String = (0..300).map(|n| format!("{{\"name\":\"user {n}\"}}\n")).collect();
+    let names: Vec<_> = (0..300).map(|n| format!("{{\"name\":\"user {n}\"}}")).collect();
+    let body = format!("[{}]", names.join(","));
     let whole = body.clone();
     let upstream = Upstream::start(move |_| {
         let fields = "cache-control: max-age=60\r\ncontent-type: application/json\r\n";

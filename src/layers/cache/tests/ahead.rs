@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 
 use super::*;
-use crate::layers::limit::LimitLayer;
+use crate::layers::limit::{Limit, LimitLayer};
 use crate::layers::testing::{Setup, label, settle, share, start};
 use crate::policy::endpoint::{Override, Priority, RefreshAhead};
 use crate::policy::share::Share;
@@ -93,15 +93,17 @@ async fn who_has_not_said_so_has_nothing_refreshed_ahead() {
     }
 }
 
+/// What came through the label, in order.
+type Came = Arc<Mutex<Vec<String>>>;
+
 /// A label that lets one a second pass, and an upstream that says what came through it.
-fn contended()
--> (Rig, Caching<crate::layers::limit::Limit<Fake<FetchRequest>>>, Arc<Mutex<Vec<String>>>) {
+fn contended() -> (Rig, Caching<Limit<Fake<FetchRequest>>>, Came) {
     let rig = Rig::with(|setup: &mut Setup| {
         setup.cache = by_rule(Some(RefreshAhead { after: 800, hits: 1 }));
         setup.label = Some(label(1, 100 * SECOND));
         setup.clients = vec!["console".into(), "other".into()];
     });
-    let came = Arc::<Mutex<Vec<String>>>::default();
+    let came = Came::default();
     let told = Arc::clone(&came);
     let fake = Fake::new(move |_, question: FetchRequest| {
         told.lock().push(question.target.to_string());

@@ -7,8 +7,8 @@ use crate::layers::testing::{Answer, settle};
 use crate::store::limiter::{Reason, Refused};
 use crate::upstream::{Phase, UpstreamError};
 
-fn told(cache_control: &str, body: impl Into<Body>) -> Answer {
-    Ok(answer(200, &[("cache-control", cache_control)], body))
+fn told(cache_control: &str, body: impl Into<Body>) -> Response<Body> {
+    answer(200, &[("cache-control", cache_control)], body)
 }
 
 fn distinct(mut all: Vec<String>) -> usize {
@@ -20,7 +20,7 @@ fn distinct(mut all: Vec<String>) -> usize {
 #[tokio::test(start_paused = true)]
 async fn what_may_be_kept_is_asked_for_once() {
     let rig = respecting();
-    let fake = slow(|n, _| told("max-age=60", n.to_string()));
+    let fake = slow(|n, _| Ok(told("max-age=60", n.to_string())));
     let cache = rig.cached(fake.clone());
     let (answers, took) = burst(&rig, &cache, |_| rig.get()).await;
     assert_eq!((fake.calls(), took, rig.saved()), (1, WHILE, CROWD as u64 - 1));
@@ -34,7 +34,7 @@ async fn who_asks_for_what_is_never_kept_waits_for_nobody_until_it_is_kept() {
     let may_keep = Arc::clone(&kept);
     let fake = slow(move |n, _| {
         let is_kept = may_keep.load(std::sync::atomic::Ordering::Relaxed);
-        told(if is_kept { "max-age=5" } else { "no-store" }, n.to_string())
+        Ok(told(if is_kept { "max-age=5" } else { "no-store" }, n.to_string()))
     });
     let cache = rig.cached(fake.clone());
     // Nobody knows yet: they wait for one answer, and then for their own.
@@ -90,7 +90,8 @@ async fn who_says_who_they_are_gets_their_own_unless_the_upstream_allows_to_shar
     ] {
         let rig = respecting();
         let fake = slow(move |_, question| {
-            told(cache_control, question.headers["authorization"].to_str().unwrap().to_owned())
+            let own = question.headers["authorization"].to_str().unwrap();
+            Ok(told(cache_control, own.to_owned()))
         });
         let cache = rig.cached(fake.clone());
         let one = |n: usize| asking(rig.get(), &[("authorization", &format!("Bearer {n}"))]);
@@ -148,7 +149,7 @@ async fn an_upstream_that_dies_is_asked_once_more_for_all_and_then_left_alone_fo
 #[tokio::test(start_paused = true)]
 async fn a_crowd_whose_first_hangs_up_is_answered_by_the_request_it_has_made() {
     let rig = respecting();
-    let fake = slow(|n, _| told("max-age=60", n.to_string()));
+    let fake = slow(|n, _| Ok(told("max-age=60", n.to_string())));
     let cache = rig.cached(fake.clone());
     let first = crate::layers::testing::start(&cache, rig.get());
     settle().await;
