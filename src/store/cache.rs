@@ -56,6 +56,16 @@ impl Variants {
         self.all().iter().map(left).max().unwrap_or_default()
     }
 
+    /// Whether there is a later answer to the requests that this one answers.
+    fn outdates(&self, entry: &Entry) -> bool {
+        let same = |other: &Entry| match (other.selector(), entry.selector()) {
+            (Some(other), Some(own)) => other == own,
+            (None, _) | (_, None) => true,
+        };
+        let made_at = entry.times().made_at;
+        self.all().iter().any(|other| same(other) && other.times().made_at > made_at)
+    }
+
     /// With one more, in the place of the one that answers the same requests.
     fn with(&self, entry: Arc<Entry>) -> Self {
         // RFC 9111, section 4.1: one that does not vary answers all that ask.
@@ -107,13 +117,16 @@ impl EntryCache {
         latest.selector().map(|selector| Arc::clone(selector.names()))
     }
 
-    /// Stores, or replaces what answers the same requests.
-    pub fn insert(&self, key: Arc<CacheKey>, entry: Arc<Entry>) {
+    /// Stores, or replaces what answers the same requests, unless that was asked for later: of two
+    /// requests under way, the later one's answer may come first. Whether it is stored.
+    pub fn insert(&self, key: &Arc<CacheKey>, entry: &Arc<Entry>) -> bool {
         let with = |known: Option<moka::Entry<Arc<CacheKey>, Variants>>| match known {
-            Some(known) => known.into_value().with(entry),
-            None => Variants::One(entry),
+            Some(known) if known.value().outdates(entry) => known.into_value(),
+            Some(known) => known.into_value().with(Arc::clone(entry)),
+            None => Variants::One(Arc::clone(entry)),
         };
-        self.entries.entry(key).and_upsert_with(with);
+        let there = self.entries.entry(Arc::clone(key)).and_upsert_with(with).into_value();
+        there.all().iter().any(|one| Arc::ptr_eq(one, entry))
     }
 
     /// Weighs an entry again that has grown, unless it has been replaced meanwhile.

@@ -180,7 +180,8 @@ impl Entry {
         self.status
     }
 
-    /// Its fields as the upstream has told them, less what is not stored.
+    /// Its fields as the upstream has told them: without the tag, the date and the `Vary` that are
+    /// only weir's, so that whoever prepares it anew adds them once.
     pub fn told(&self) -> HeaderMap {
         let mut told = self.headers.clone();
         if self.tagged == Tagged::Here {
@@ -190,9 +191,11 @@ impl Entry {
             told.remove(header::DATE);
         }
         if self.codings.is_some() {
-            let theirs: Vec<_> = told.get_all(header::VARY).iter().cloned().collect();
+            let mut vary: Vec<_> = told.get_all(header::VARY).iter().cloned().collect();
+            // Ours is the last.
+            vary.pop();
             told.remove(header::VARY);
-            for value in theirs.into_iter().rev().skip(1).rev() {
+            for value in vary {
                 told.append(header::VARY, value);
             }
         }

@@ -12,6 +12,7 @@
 mod admin;
 mod architecture;
 mod auth;
+mod cache_respect;
 mod cli;
 mod clients;
 mod feedback;
@@ -20,6 +21,7 @@ mod limiter;
 mod listing;
 mod promises;
 mod purge;
+mod purge_effects;
 mod readme;
 mod reload;
 mod support;

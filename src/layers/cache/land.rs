@@ -195,16 +195,14 @@ impl State {
         let scopes = self.purges.scopes(key, tags(&headers));
         // A hard purge since it left: it is not even stale.
         let is_gone = self.purges.verdict(&scopes, mark) == Verdict::Gone;
-        let stored = may_store && !departing.ticket.is_void() && !is_gone;
+        let may_store = may_store && !departing.ticket.is_void() && !is_gone;
         let (wall, membership) = (self.clock.wall(), Membership::new(scopes, mark));
         let entry = Entry::new(status, headers, body, wall, kept, membership);
         let entry = Arc::new(entry);
-        if stored {
-            self.entries.insert(Arc::clone(key), Arc::clone(&entry));
-            // Whoever declares it void does so before forgetting what is stored.
-            if departing.ticket.is_void() {
-                self.entries.remove(key);
-            }
+        let stored = may_store && self.entries.insert(key, &entry);
+        // Whoever declares it void does so before forgetting what is stored.
+        if stored && departing.ticket.is_void() {
+            self.entries.remove(key);
         }
         let Told { status, quota, spent } = told;
         Landed::Shared(Arc::new(Catch { entry, status, stored, failure, spent, quota }))

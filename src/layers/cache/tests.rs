@@ -7,10 +7,19 @@ use super::*;
 use crate::layers::testing::{Fake, Rig, SECOND, answer, code, field, seconds, send, text};
 use crate::policy::endpoint::{CacheRule, Respect};
 
+mod ahead;
+mod codings;
+mod crowd;
 mod flight;
+mod invalidation;
+mod moments;
 mod pages;
+mod purges;
 mod respect;
+mod rules;
 mod stale;
+mod validation;
+mod variants;
 
 /// Answers 200 with the number of the call.
 fn numbers() -> Fake<FetchRequest> {

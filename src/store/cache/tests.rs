@@ -64,11 +64,11 @@ fn a_scan_of_one_time_keys_does_not_throw_out_the_hot_ones() {
     let none = HeaderMap::new();
     let hot = 0..100;
     for id in hot.clone() {
-        cache.insert(key(id), entry(&clock, "hot", None));
+        cache.insert(&key(id), &entry(&clock, "hot", None));
     }
     // moka begins to count who is asked for once it is half full.
     for id in 100..400 {
-        cache.insert(key(id), entry(&clock, "once", None));
+        cache.insert(&key(id), &entry(&clock, "once", None));
     }
     cache.usage();
     for _ in 0..10 {
@@ -78,7 +78,7 @@ fn a_scan_of_one_time_keys_does_not_throw_out_the_hot_ones() {
     // One in five requests is for one of the hot hundred; the others ask for what nobody asks again.
     for id in 1_000..21_000 {
         drop(cache.get(&key(id), &none));
-        cache.insert(key(id), entry(&clock, "once", None));
+        cache.insert(&key(id), &entry(&clock, "once", None));
         if id % 4 == 0 {
             drop(cache.get(&key(id / 4 % 100), &none));
         }
@@ -96,16 +96,16 @@ fn the_forms_of_an_answer_are_kept_side_by_side_up_to_a_bound() {
     let found = |language: &str| cache.get(&key(1), &asking(language)).map(|e| e.body().clone());
     let languages: Vec<String> = (0..=MOST_VARIANTS).map(|n| format!("x-{n}")).collect();
     for language in &languages {
-        cache.insert(key(1), entry(&clock, language, Some(language)));
+        cache.insert(&key(1), &entry(&clock, language, Some(language)));
     }
     assert_eq!(found(&languages[0]), None, "the one stored longest ago is gone");
     for language in &languages[1..] {
         assert_eq!(found(language).unwrap(), language.as_str());
     }
     assert_eq!(cache.usage().0, 1, "one question");
-    cache.insert(key(1), entry(&clock, "new", Some("x-5")));
+    cache.insert(&key(1), &entry(&clock, "new", Some("x-5")));
     assert_eq!(found("x-5").unwrap(), "new", "in the place of the old one");
     assert_eq!(found("x-6").unwrap(), "x-6");
-    cache.insert(key(1), entry(&clock, "all", None));
+    cache.insert(&key(1), &entry(&clock, "all", None));
     assert_eq!(found("x-6").unwrap(), "all", "for everybody");
 }

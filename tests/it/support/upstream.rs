@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -38,13 +39,21 @@ impl Upstream {
     pub(crate) async fn start(
         script: impl Fn(&Received) -> String + Send + Sync + 'static,
     ) -> Self {
+        Self::late(Duration::ZERO, script).await
+    }
+
+    /// The same, and takes so long for each.
+    pub(crate) async fn late(
+        delay: Duration,
+        script: impl Fn(&Received) -> String + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = Self { address: listener.local_addr().unwrap(), received: Arc::default() };
         let received = Arc::clone(&upstream.received);
         let script: Script = Arc::new(script);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(connection(stream, Arc::clone(&received), Arc::clone(&script)));
+                tokio::spawn(connection(stream, delay, Arc::clone(&received), Arc::clone(&script)));
             }
         });
         upstream
@@ -80,7 +89,12 @@ pub(crate) fn answer(status: u16, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
-async fn connection(mut stream: TcpStream, received: Arc<Mutex<Vec<Received>>>, script: Script) {
+async fn connection(
+    mut stream: TcpStream,
+    delay: Duration,
+    received: Arc<Mutex<Vec<Received>>>,
+    script: Script,
+) {
     let mut bytes = Vec::new();
     loop {
         let (request, length) = loop {
@@ -95,6 +109,9 @@ async fn connection(mut stream: TcpStream, received: Arc<Mutex<Vec<Received>>>, 
         bytes.drain(..length);
         let said = script(&request);
         received.lock().unwrap().push(request);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         if said.is_empty() || stream.write_all(said.as_bytes()).await.is_err() {
             return;
         }
