@@ -12,7 +12,7 @@ use crate::http::Body;
 use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
 use crate::policy::listing::Extent;
-use crate::store::flight::Wanted;
+use crate::store::flight::{Joined, Wanted};
 use crate::store::limiter::Departure;
 use crate::world::{Client, Route, World};
 
@@ -90,6 +90,8 @@ pub struct FetchRequest {
     pub wanted: Option<Wanted>,
     /// How soon it is needed.
     pub urgency: Urgency,
+    /// Tells when it is needed as soon as if it had been asked for; none = nobody else may ask.
+    pub joined: Option<Joined>,
     /// What will be said about it.
     pub record: Arc<Record>,
 }

@@ -97,6 +97,11 @@ impl State {
         named_by.is_none_or(|chain| page.chain() == Some(chain))
     }
 
+    fn is_fresh(&self, entry: &Entry, now: Instant) -> bool {
+        let found = self.freshness(entry, &RequestDirectives::default(), now);
+        matches!(found, Freshness::Fresh { .. })
+    }
+
     /// An entry that needs no fetch.
     fn fresh(&self, request: &RoutedRequest, wishes: &RequestDirectives) -> Option<Arc<Entry>> {
         let now = self.clock.now();
@@ -243,6 +248,7 @@ where
                 return self.hit(entry, request, Status::StaleHit { by }, now);
             }
             (Some(entry), Some(Freshness::StaleIfError)) => Older::Usable(entry),
+            (Some(entry), _) if self.state.is_fresh(&entry, now) => Older::Unwanted(entry),
             (Some(entry), _) => Older::Dead(entry),
             (None, _) => Older::Nothing,
         };
@@ -301,7 +307,7 @@ where
     fn refresh_ahead(&self, entry: &Arc<Entry>, request: &RoutedRequest, now: Instant) {
         let Some(rule) = request.route.endpoint.cache.refresh_ahead() else { return };
         let hits = entry.asked();
-        if entry.times().is_due(rule.after, now) && hits >= rule.hits {
+        if entry.times().is_due(rule.after, now) && hits >= rule.hits && entry.begins_ahead() {
             self.fetcher().refresh(request, entry, Urgency::Ahead);
         }
     }
@@ -312,6 +318,8 @@ where
 enum Older {
     /// Nothing.
     Nothing,
+    /// Something fresh, which this client does not want.
+    Unwanted(Arc<Entry>),
     /// Nothing that may be served, unless the upstream confirms it.
     Dead(Arc<Entry>),
     /// Something to serve should the upstream fail.
@@ -322,7 +330,7 @@ impl Older {
     fn entry(&self) -> Option<&Arc<Entry>> {
         match self {
             Self::Nothing => None,
-            Self::Dead(entry) | Self::Usable(entry) => Some(entry),
+            Self::Unwanted(entry) | Self::Dead(entry) | Self::Usable(entry) => Some(entry),
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The label's budget: go, wait in the fair queue, or be refused at once.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +19,7 @@ use crate::policy::endpoint::Priority;
 use crate::policy::feedback::{self, Throttle, Word};
 use crate::policy::share::Share;
 use crate::request::{FetchRequest, Spent, Urgency};
-use crate::store::flight::Wanted;
+use crate::store::flight::{Joined, Wanted};
 use crate::store::limiter::{Departure, Heard, Permit};
 use crate::world::{Label, Upstream};
 
@@ -145,11 +144,18 @@ async fn admitted(
 ) -> Result<Permit, GatewayError> {
     let (limiter, client) = (&upstream.limiter, &request.client);
     let asked_at = clock.now();
-    let share = match request.urgency {
-        Urgency::Asked => Cow::Borrowed(&client.share),
-        Urgency::Ahead => Cow::Owned(Share { priority: Priority::Low, ..client.share.clone() }),
+    let acquired = async {
+        if request.urgency == Urgency::Ahead {
+            let behind = Share { priority: Priority::Low, ..client.share.clone() };
+            let acquired = limiter.acquire(label.index, &behind, request.deadline);
+            tokio::select! {
+                permit = acquired => return permit,
+                // Somebody needs it now, and is not to wait behind those that can wait.
+                () = somebody(request.joined.as_ref()) => {}
+            }
+        }
+        limiter.acquire(label.index, &client.share, request.deadline).await
     };
-    let acquired = limiter.acquire(label.index, &share, request.deadline);
     let permit = tokio::select! {
         permit = acquired => permit,
         // Everybody who asked has hung up: leave the queue, at no cost.
@@ -167,6 +173,13 @@ async fn admitted(
         label.metrics.observed(client.index, observed.as_str());
     }
     Ok(permit)
+}
+
+async fn somebody(joined: Option<&Joined>) {
+    match joined {
+        Some(joined) => joined.by_somebody().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn nobody(wanted: Option<&Wanted>) {

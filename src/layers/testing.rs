@@ -221,6 +221,7 @@ impl Rig {
             departure: None,
             wanted: None,
             urgency: Urgency::Asked,
+            joined: None,
             record: Arc::default(),
         }
     }

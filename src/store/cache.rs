@@ -56,6 +56,10 @@ impl Variants {
         self.all().iter().map(left).max().unwrap_or_default()
     }
 
+    fn holds(&self, entry: &Arc<Entry>) -> bool {
+        self.all().iter().any(|one| Arc::ptr_eq(one, entry))
+    }
+
     /// Whether there is a later answer to the requests that this one answers.
     fn outdates(&self, entry: &Entry) -> bool {
         let same = |other: &Entry| match (other.selector(), entry.selector()) {
@@ -126,17 +130,24 @@ impl EntryCache {
             None => Variants::One(Arc::clone(entry)),
         };
         let there = self.entries.entry(Arc::clone(key)).and_upsert_with(with).into_value();
-        there.all().iter().any(|one| Arc::ptr_eq(one, entry))
+        there.holds(entry)
     }
 
     /// Weighs an entry again that has grown, unless it has been replaced meanwhile.
     pub fn weigh_again(&self, key: &Arc<CacheKey>, entry: &Arc<Entry>) {
         use moka::ops::compute::Op;
         self.entries.entry(Arc::clone(key)).and_compute_with(|known| match known {
-            Some(known) if known.value().all().iter().any(|one| Arc::ptr_eq(one, entry)) => {
-                Op::Put(known.into_value())
-            }
+            Some(known) if known.value().holds(entry) => Op::Put(known.into_value()),
             _ => Op::Nop,
+        });
+    }
+
+    /// Forgets the answers to a question, if this is still one of them.
+    pub fn forget(&self, key: &Arc<CacheKey>, entry: &Arc<Entry>) {
+        use moka::ops::compute::Op;
+        self.entries.entry(Arc::clone(key)).and_compute_with(|known| {
+            let holds = known.is_some_and(|known| known.value().holds(entry));
+            if holds { Op::Remove } else { Op::Nop }
         });
     }
 

@@ -1,6 +1,6 @@
 //! One stored answer, prepared so that a hit has nothing left to build.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -41,6 +41,7 @@ pub struct Entry {
     membership: Membership,
     codings: Option<Codings>,
     hits: AtomicU32,
+    ahead: AtomicBool,
     size: usize,
 }
 
@@ -166,6 +167,7 @@ impl Entry {
             membership,
             codings,
             hits,
+            ahead: AtomicBool::new(false),
             size,
         }
     }
@@ -247,6 +249,12 @@ impl Entry {
         if let Some(date) = self.headers.get(header::LAST_MODIFIED) {
             question.insert(header::IF_MODIFIED_SINCE, date.clone());
         }
+    }
+
+    /// Whether this is the first time that it is to be refreshed before it is stale: if that fails,
+    /// it becomes stale like any other.
+    pub fn begins_ahead(&self) -> bool {
+        !self.ahead.swap(true, Ordering::Relaxed)
     }
 
     /// Counts one more who asked for it; how often somebody has, this one included.

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::policy::cache_key::CacheKey;
 use crate::policy::vary::Selector;
@@ -52,17 +53,34 @@ impl Wanted {
 #[derive(Clone, Debug)]
 pub struct Ticket {
     void: Arc<AtomicBool>,
+    joined: Joined,
     mark: Mark,
+}
+
+/// Tells a flight that left with nobody waiting that somebody does now.
+#[derive(Clone, Debug, Default)]
+pub struct Joined(CancellationToken);
+
+impl Joined {
+    /// Resolves when somebody has joined.
+    pub async fn by_somebody(&self) {
+        self.0.cancelled().await;
+    }
 }
 
 impl Ticket {
     fn new(mark: Mark) -> Self {
-        Self { void: Arc::default(), mark }
+        Self { void: Arc::default(), joined: Joined::default(), mark }
     }
 
     /// Whether what it asks for has changed since it left.
     pub fn is_void(&self) -> bool {
         self.void.load(Ordering::Acquire)
+    }
+
+    /// Tells when somebody joins.
+    pub fn joined(&self) -> &Joined {
+        &self.joined
     }
 
     /// How many purges there had been when it left.
@@ -160,7 +178,9 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         let mut table = self.table.lock();
         let same = |flight: &Flight<T>| {
             let fits = flight.selector == asked.selector && (since.is_current)(flight.ticket.mark);
-            flight.open.clone().filter(|_| fits)
+            let (told, wanted) = flight.open.clone().filter(|_| fits)?;
+            flight.ticket.joined.0.cancel();
+            Some((told, wanted))
         };
         let flights = table.flights.get(&asked.key);
         if let Some((told, wanted)) = flights.and_then(|flights| flights.iter().find_map(same)) {

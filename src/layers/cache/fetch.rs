@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tower::Service;
 
 use super::fly::{self, Departing};
 use super::land::{Catch, Landed};
 use super::status::{Forward, Status};
-use super::{Answer, Older, State, replay};
+use super::{Answer, Bypass, Older, State, replay};
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::CacheResult;
@@ -18,7 +18,7 @@ use crate::policy::directives::RequestDirectives;
 use crate::policy::freshness::Freshness;
 use crate::request::{FetchRequest, RoutedRequest, Spent, Urgency};
 use crate::store::entry::{Asks, Entry};
-use crate::store::flight::{Asked, Boarding, Seat, Since};
+use crate::store::flight::{Asked, Boarding, Seat, Since, Ticket};
 use crate::store::moment::Moment;
 use crate::store::purges::Verdict;
 
@@ -56,8 +56,9 @@ where
         };
         let question = FetchRequest { urgency, ..fly::question(request, Some(older)) };
         // Nobody waits for it, and it is wanted all the same.
-        let fly = |_wanted, ticket| {
+        let fly = |_wanted, ticket: Ticket| {
             let older = Some(Arc::clone(older));
+            let question = FetchRequest { joined: Some(ticket.joined().clone()), ..question };
             self.fly(Departing { asked: asked.clone(), older, ticket }, question)
         };
         let since = Since {
@@ -217,12 +218,16 @@ fn outcome(
         request.record.looked_up(CacheResult::Stale);
         return Ok(replay(entry, request, Status::StaleIfError { detail }, now));
     }
-    let why = if let Older::Nothing = older { Forward::Miss } else { Forward::Stale };
+    let why = match older {
+        Older::Nothing => Forward::Miss,
+        Older::Unwanted(_) => Forward::Bypass(Bypass::Request),
+        Older::Dead(_) | Older::Usable(_) => Forward::Stale,
+    };
     match landed {
         Landed::Shared(catch) => Ok(shared(catch, request, why, place, now)),
-        Landed::Private { answer, .. } => {
+        Landed::Private { told, answer } => {
             let answer = answer.lock().take().ok_or(GatewayError::FlightLost)?;
-            Ok(private(answer, request, why))
+            Ok(private(answer, request, why, *told))
         }
         Landed::Failed(error) => Err(error.clone()),
     }
@@ -261,8 +266,12 @@ fn shared(
     answer
 }
 
-fn private(answer: Response<Body>, request: &RoutedRequest, why: Forward) -> Response<Body> {
-    let status = answer.status();
+fn private(
+    answer: Response<Body>,
+    request: &RoutedRequest,
+    why: Forward,
+    status: StatusCode,
+) -> Response<Body> {
     let status = Status::Forwarded { why, status, stored: false, collapsed: false };
     let mut answer = status.onto(answer);
     if request.method == Method::HEAD {

@@ -63,6 +63,7 @@ where
                 departure: None,
                 wanted: None,
                 urgency: Urgency::Asked,
+                joined: None,
                 record: request.record,
             };
             self.inner.oneshot(question).await
@@ -94,7 +95,7 @@ where
         };
         let landed = tokio::time::timeout_at(until, flight).await;
         let landed = landed.unwrap_or(Landed::Failed(GatewayError::Deadline));
-        state.remember(departing.asked, &landed);
+        state.remember(departing, &landed);
         landed
     }
 }
@@ -143,6 +144,7 @@ pub(super) fn question(request: &RoutedRequest, older: Option<&Entry>) -> FetchR
         departure: None,
         wanted: None,
         urgency: Urgency::Asked,
+        joined: None,
         record: Arc::clone(&request.record),
     }
 }

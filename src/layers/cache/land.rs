@@ -20,7 +20,6 @@ use crate::policy::respect;
 use crate::policy::telltale::carries_secret;
 use crate::request::{SentAt, Spent};
 use crate::store::entry::{Entry, Kept};
-use crate::store::flight::Asked;
 use crate::store::moment::Moment;
 use crate::store::purges::{Membership, Verdict};
 use crate::upstream::UpstreamError;
@@ -34,8 +33,8 @@ pub(super) enum Landed {
     /// With an answer for one: too large to keep, or not to be shared. It is the leader's, whose
     /// fields were sent; the others ask for themselves.
     Private {
-        /// The answer's.
-        status: StatusCode,
+        /// What the upstream said: 304 if it confirmed an older answer.
+        told: StatusCode,
         /// Until the leader takes it.
         answer: Arc<Mutex<Option<Response<Body>>>>,
     },
@@ -45,8 +44,11 @@ pub(super) enum Landed {
 
 impl Landed {
     fn private(answer: Response<Body>) -> Self {
-        let status = answer.status();
-        Self::Private { status, answer: Arc::new(Mutex::new(Some(answer))) }
+        Self::private_by(answer.status(), answer)
+    }
+
+    fn private_by(told: StatusCode, answer: Response<Body>) -> Self {
+        Self::Private { told, answer: Arc::new(Mutex::new(Some(answer))) }
     }
 
     /// Why a stale answer may stand in for this one, in a word.
@@ -55,7 +57,7 @@ impl Landed {
             Self::Failed(error) if error.is_quota() => return Some("quota"),
             Self::Failed(error) => return Some(error.row().code),
             Self::Shared(catch) => catch.entry.status(),
-            Self::Private { status, .. } => *status,
+            Self::Private { told, .. } => *told,
         };
         freshness::is_error(status).then_some("upstream-error")
     }
@@ -168,7 +170,7 @@ impl State {
             (*answer.status_mut(), *answer.headers_mut()) = (whole.status, whole.headers);
             answer.headers_mut().extend(told.quota);
             told.spent.map(|spent| answer.extensions_mut().insert(spent));
-            return Landed::private(answer);
+            return Landed::private_by(told.status, answer);
         }
         self.caught(departing, arrived, keep, whole, told)
     }
@@ -236,7 +238,8 @@ impl State {
     }
 
     /// Remembers for a moment what the next who ask need not find out again.
-    pub(super) fn remember(&self, asked: Asked, landed: &Landed) {
+    pub(super) fn remember(&self, departing: Departing, landed: &Landed) {
+        let Departing { asked, older, .. } = departing;
         let now = self.clock.now();
         let uncacheable = now + self.limits.remember_uncacheable;
         let failed = now + self.limits.remember_failure;
@@ -246,8 +249,12 @@ impl State {
                 let held = catch.entry.size();
                 self.moments.remember(asked, Moment::Failed(landed.clone()), failed, held);
             }
-            Landed::Private { status, .. } if freshness::is_error(*status) => {}
+            Landed::Private { told, .. } if freshness::is_error(*told) => {}
             Landed::Private { .. } => {
+                // What was for everybody before is not any more, and nobody will refresh it.
+                if let Some(older) = older.filter(|older| !self.is_fresh(older, now)) {
+                    self.entries.forget(&asked.key, &older);
+                }
                 self.moments.remember(asked, Moment::Uncacheable, uncacheable, 0);
             }
             Landed::Failed(error) if error.is_lasting() => {

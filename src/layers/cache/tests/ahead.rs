@@ -149,3 +149,33 @@ async fn it_lets_all_pass_who_wait() {
         assert_eq!(others.len(), expected, "{priority:?}: {came:?}");
     }
 }
+
+/// Whoever needs it now does not wait behind those that can wait.
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_somebody_joins_waits_no_longer_than_a_request() {
+    let (rig, cache, came) = contended();
+    let other = Arc::new(Client::new(1, share("other"), None, &rig.clock));
+    let asks = |id: &str| {
+        let mut request = rig.ask(Method::GET, id);
+        request.client = Arc::clone(&other);
+        start(&cache, request)
+    };
+    send(&cache, rig.get()).await.unwrap();
+    tokio::time::sleep(SECOND * 81 / 10).await;
+    let mut others = vec![asks("b"), asks("c")];
+    settle().await;
+    let told = send(&cache, rig.get()).await.unwrap();
+    assert!(status(&told).starts_with("weir; hit"));
+    settle().await;
+    others.extend(["d", "e", "f", "g", "h", "i", "j", "k"].map(asks));
+    tokio::time::sleep(2 * SECOND).await;
+    let answer = send(&cache, rig.get()).await.unwrap();
+    assert!(status(&answer).ends_with("collapsed"), "{answer:?}");
+    for one in others {
+        one.await.unwrap().unwrap();
+    }
+    let came = came.lock().clone();
+    let refreshed = came.iter().rposition(|target| target == "/things/a").unwrap();
+    assert_eq!(came.len(), 12);
+    assert!(refreshed < 7, "as one of two who ask, and not after all: {came:?}");
+}
