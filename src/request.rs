@@ -90,7 +90,7 @@ pub struct FetchRequest {
     pub wanted: Option<Wanted>,
     /// How soon it is needed.
     pub urgency: Urgency,
-    /// Tells when it is needed as soon as if it had been asked for; none = nobody else may ask.
+    /// Tells when somebody needs it sooner; none = nobody else may ask.
     pub joined: Option<Joined>,
     /// What will be said about it.
     pub record: Arc<Record>,

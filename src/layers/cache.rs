@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
-use http::header::{IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
+use http::header::{AUTHORIZATION, IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
 use http::{Method, Response};
 use tower::{Layer, Service};
 
@@ -36,7 +36,7 @@ use crate::request::{FetchRequest, RoutedRequest, Urgency};
 use crate::store::cache::EntryCache;
 use crate::store::chains::Chains;
 use crate::store::entry::{Asks, Entry};
-use crate::store::flight::{Asked, Flights};
+use crate::store::flight::{Asked, Asker, Flights};
 use crate::store::moment::Moments;
 use crate::store::purges::{Mark, Purges, Verdict};
 
@@ -72,14 +72,21 @@ struct State {
 impl State {
     /// What may be done with an entry for a client that wishes this.
     fn freshness(&self, entry: &Entry, wishes: &RequestDirectives, now: Instant) -> Freshness {
-        let found = match self.purges.judge(entry.membership()) {
+        let verdict = self.purges.judge(entry.membership());
+        let found = match verdict {
             Verdict::Current { .. } => entry.times().freshness(now),
             Verdict::Stale | Verdict::Gone => entry.times().purged(now),
         };
         if *wishes == RequestDirectives::default() {
             return found;
         }
-        entry.times().wished(found, wishes, now)
+        match entry.times().wished(found, wishes, now) {
+            // However stale a client takes it: what was purged is refreshed.
+            Freshness::StaleAsWished { by } if verdict == Verdict::Stale => {
+                Freshness::StaleWhileRevalidate { by }
+            }
+            wished => wished,
+        }
     }
 
     /// What is stored for this request, fresh or not, unless it has been purged for good.
@@ -130,7 +137,10 @@ impl State {
     fn asked(&self, request: &RoutedRequest) -> Asked {
         let names = self.entries.varies_on(&request.key);
         let selector = names.map(|names| Selector::of(&names, &request.headers));
-        Asked { key: Arc::clone(&request.key), selector }
+        let is_authorized = matches!(request.route.endpoint.cache, CacheRule::Respect(_))
+            && request.headers.contains_key(AUTHORIZATION);
+        let asker = if is_authorized { Asker::Authorized } else { Asker::Anybody };
+        Asked { key: Arc::clone(&request.key), selector, asker }
     }
 }
 
@@ -256,7 +266,8 @@ where
             request.record.looked_up(CacheResult::Miss);
             return Either::Left(ready(Err(GatewayError::NotStored)));
         }
-        if asks_for_a_part(&request) {
+        // What may stand in for it if asking fails is whole, and its parts with it.
+        if asks_for_a_part(&request) && !matches!(older, Older::Usable(_)) {
             return self.pass_through(request, Bypass::Request);
         }
         Either::Right(Box::pin(self.fetcher().fetch(request, older, wishes)))

@@ -1,5 +1,6 @@
 //! The label's budget: go, wait in the fair queue, or be refused at once.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -145,16 +146,18 @@ async fn admitted(
     let (limiter, client) = (&upstream.limiter, &request.client);
     let asked_at = clock.now();
     let acquired = async {
-        if request.urgency == Urgency::Ahead {
-            let behind = Share { priority: Priority::Low, ..client.share.clone() };
-            let acquired = limiter.acquire(label.index, &behind, request.deadline);
-            tokio::select! {
-                permit = acquired => return permit,
-                // Somebody needs it now, and is not to wait behind those that can wait.
-                () = somebody(request.joined.as_ref()) => {}
+        let of = |priority| Share { priority, ..client.share.clone() };
+        let first = match request.urgency {
+            Urgency::Asked => Cow::Borrowed(&client.share),
+            Urgency::Ahead => Cow::Owned(of(Priority::Low)),
+        };
+        tokio::select! {
+            permit = limiter.acquire(label.index, &first, request.deadline) => permit,
+            // Somebody who goes first needs it now, and is not to wait behind those that can wait.
+            priority = somebody(request.joined.as_ref()) => {
+                limiter.acquire(label.index, &of(priority), request.deadline).await
             }
         }
-        limiter.acquire(label.index, &client.share, request.deadline).await
     };
     let permit = tokio::select! {
         permit = acquired => permit,
@@ -175,7 +178,7 @@ async fn admitted(
     Ok(permit)
 }
 
-async fn somebody(joined: Option<&Joined>) {
+async fn somebody(joined: Option<&Joined>) -> Priority {
     match joined {
         Some(joined) => joined.by_somebody().await,
         None => std::future::pending().await,

@@ -265,6 +265,16 @@ impl Priority {
     /// The highest first.
     pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 
+    /// Whether it is served first.
+    pub fn goes_before(self, other: Self) -> bool {
+        let place = |priority| match priority {
+            Self::High => 0,
+            Self::Normal => 1,
+            Self::Low => 2,
+        };
+        place(self) < place(other)
+    }
+
     /// As written in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

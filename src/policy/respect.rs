@@ -197,15 +197,19 @@ fn heuristic(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     Some((date.duration_since(modified).ok()? / 10).min(LONGEST))
 }
 
-/// Section 4.2.3, with the time since the request left counted elsewhere: what is left of the
-/// apparent age once the delay is taken from it, or the age that was told, whichever is more.
-fn initial_age(headers: &HeaderMap, arrival: &Arrival) -> Duration {
-    // Section 5.1: of several members the first counts; one that cannot be read is ignored.
+/// Section 5.1: of several members the first counts; one that cannot be read is ignored.
+pub fn told_age(headers: &HeaderMap) -> Duration {
     let first = |value: &HeaderValue| {
         let first = value.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default();
         seconds(first.trim_ascii())
     };
-    let told = headers.get(AGE).and_then(first).unwrap_or_default();
+    headers.get(AGE).and_then(first).unwrap_or_default()
+}
+
+/// Section 4.2.3, with the time since the request left counted elsewhere: what is left of the
+/// apparent age once the delay is taken from it, or the age that was told, whichever is more.
+fn initial_age(headers: &HeaderMap, arrival: &Arrival) -> Duration {
+    let told = told_age(headers);
     let apparent = date(headers.get(DATE)).and_then(|date| arrival.wall.duration_since(date).ok());
     // Dates know no fractions: of a date that may have been just now, nothing is apparent.
     let apparent = Duration::from_secs(apparent.unwrap_or_default().as_secs());

@@ -18,32 +18,42 @@ const SECRETS: [&str; 9] = [
 
 /// Whether a JSON object has one of these members at its top, and not empty.
 pub fn carries_secret(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     if body.trim_ascii_start().first() != Some(&b'{') {
         return false;
     }
-    serde_json::Deserializer::from_slice(body).deserialize_map(Members).unwrap_or(false)
+    let mut found = false;
+    // What follows may be no JSON: what was seen was there all the same.
+    let _whether_it_is =
+        serde_json::Deserializer::from_slice(body).deserialize_map(Members(&mut found));
+    found
 }
 
-struct Members;
+struct Members<'f>(&'f mut bool);
 
-impl<'de> Visitor<'de> for Members {
-    type Value = bool;
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
-        let mut found = false;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
             if SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
-                let value: serde_json::Value = map.next_value()?;
-                found |= value.as_str().is_some_and(|text| !text.is_empty());
+                // If it cannot even be read, it could be anything.
+                let value = map.next_value::<serde_json::Value>();
+                *self.0 |= match &value {
+                    Ok(serde_json::Value::String(text)) => !text.is_empty(),
+                    Ok(value) => value.is_number(),
+                    Err(_) => true,
+                };
+                value?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 
@@ -61,7 +71,11 @@ mod tests {
             (r#"{"password":true}"#, false),
             (r#"{"users":[{"password":"x"}]}"#, false),
             (r#"{"next_page_token":"x"}"#, false),
-            (r#"{"access_token":"x""#, false),
+            (r#"{"access_token":"x""#, true),
+            (r#"{"access_token":"x","y":}"#, true),
+            (r#"{"password":1e999}"#, true),
+            (r#"{"password":123456}"#, true),
+            ("\u{feff}{\"password\":\"x\"}", true),
             ("[1]", false),
             ("", false),
         ] {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::{
-    ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, COOKIE, HeaderName,
-    VARY,
+    ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING,
+    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, RANGE, VARY,
 };
 
 /// What an answer's `Vary` says.
@@ -20,6 +21,22 @@ pub enum Vary {
     Everything,
 }
 
+/// Fields of a client's request that are no part of what is asked for everybody: the stored answer
+/// is whole, unconditional and uncoded, cookies are not sent on, and the question has no content: a
+/// length that says otherwise would swallow the connection's next request.
+pub const NOT_ASKED: [HeaderName; 10] = [
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    CONTENT_ENCODING,
+    EXPECT,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_RANGE,
+    RANGE,
+    ACCEPT_ENCODING,
+    COOKIE,
+];
+
 /// More names than this, and hardly two requests are alike.
 const MOST_NAMES: usize = 16;
 
@@ -33,9 +50,7 @@ impl Vary {
                     continue;
                 }
                 let Ok(name) = HeaderName::from_bytes(name) else { return Self::Everything };
-                // Not part of the question, whoever asks it: a flight asks for the answer uncoded,
-                // and cookies are not sent on.
-                if name == ACCEPT_ENCODING || name == COOKIE {
+                if NOT_ASKED.contains(&name) {
                     continue;
                 }
                 // `*` is a legal name to the parser.
@@ -169,6 +184,7 @@ mod tests {
             (&[][..], Vary::Nothing),
             (&[("vary", "")], Vary::Nothing),
             (&[("vary", "Accept-Encoding, Cookie")], Vary::Nothing),
+            (&[("vary", "Content-Type, If-None-Match, Range")], Vary::Nothing),
             (&[("vary", "Foo, bar , FOO,,")], on(&["bar", "foo"])),
             (&[("vary", "foo"), ("vary", "Accept-Language")], on(&["accept-language", "foo"])),
             (&[("vary", "*")], Vary::Everything),

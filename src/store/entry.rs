@@ -1,6 +1,7 @@
 //! One stored answer, prepared so that a hit has nothing left to build.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
@@ -42,6 +43,8 @@ pub struct Entry {
     codings: Option<Codings>,
     hits: AtomicU32,
     ahead: AtomicBool,
+    /// Nanoseconds after it was made.
+    rests_until: AtomicU64,
     size: usize,
 }
 
@@ -109,11 +112,11 @@ impl Entry {
         mut headers: HeaderMap,
         body: Bytes,
         received: SystemTime,
-        kept: Kept,
+        mut kept: Kept,
         membership: Membership,
     ) -> Self {
         strip_hop_by_hop(&mut headers);
-        for name in NEVER_STORED.iter().chain(&kept.without) {
+        for name in NEVER_STORED.iter().chain(&std::mem::take(&mut kept.without)) {
             headers.remove(name);
         }
         if kept.set_cookie != SetCookie::Store {
@@ -168,6 +171,7 @@ impl Entry {
             codings,
             hits,
             ahead: AtomicBool::new(false),
+            rests_until: AtomicU64::new(0),
             size,
         }
     }
@@ -257,6 +261,23 @@ impl Entry {
         !self.ahead.swap(true, Ordering::Relaxed)
     }
 
+    /// It could not begin: the next who asks may try again.
+    pub fn has_not_begun(&self) {
+        self.ahead.store(false, Ordering::Relaxed);
+    }
+
+    /// Refreshing it has failed, and is not tried again before.
+    pub fn rest_until(&self, until: Instant) {
+        let after = until.saturating_duration_since(self.times().made_at).as_nanos();
+        self.rests_until.store(u64::try_from(after).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether it is not to be refreshed yet.
+    pub fn rests(&self, now: Instant) -> bool {
+        let after = now.saturating_duration_since(self.times().made_at).as_nanos();
+        after < u128::from(self.rests_until.load(Ordering::Relaxed))
+    }
+
     /// Counts one more who asked for it; how often somebody has, this one included.
     pub fn asked(&self) -> u32 {
         self.hits.fetch_add(1, Ordering::Relaxed).saturating_add(1)
@@ -268,10 +289,17 @@ impl Entry {
     }
 
     /// Makes it in this coding, once, whoever and how many ask; a thread is kept busy by it.
-    pub async fn encode(&self, coding: Coding) {
-        if let Some(codings) = &self.codings {
-            codings.make(coding, self.body.clone(), self.etag.as_ref()).await;
-        }
+    ///
+    /// Whoever asked for it may hang up: it goes on, and is not begun again.
+    pub async fn encode(self: &Arc<Self>, coding: Coding) {
+        let entry = Arc::clone(self);
+        let made = tokio::spawn(async move {
+            if let Some(codings) = &entry.codings {
+                codings.make(coding, entry.body.clone(), entry.etag.as_ref()).await;
+            }
+        });
+        // If it died, the answer is sent as it is.
+        drop(made.await);
     }
 
     /// The answer to a client: the whole, a part, or 304 if the client has it already.
@@ -347,6 +375,10 @@ fn part(mut answer: Response<Body>, ranged: Ranged, body: &Bytes) -> Response<Bo
     };
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
+    if status == StatusCode::RANGE_NOT_SATISFIABLE {
+        headers.remove(header::CONTENT_TYPE);
+        headers.remove(header::CONTENT_ENCODING);
+    }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.len()));
     if let Some(range) = ranged.content_range(body.len() as u64) {
         headers.insert(header::CONTENT_RANGE, range);

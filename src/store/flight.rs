@@ -5,8 +5,8 @@
 //! so whoever comes later starts a new one or finds the entry.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::policy::cache_key::CacheKey;
+use crate::policy::endpoint::Priority;
 use crate::policy::vary::Selector;
 use crate::store::purges::Mark;
 
@@ -33,6 +34,9 @@ struct Table<T> {
 #[derive(Debug)]
 struct Flight<T> {
     selector: Option<Selector>,
+    asker: Asker,
+    /// The priority of whoever asked first; none = nobody has, yet.
+    leaves_for: Option<Priority>,
     /// Where others may join; none = nobody may.
     open: Option<(watch::Receiver<Option<T>>, Wanted)>,
     ticket: Ticket,
@@ -57,14 +61,23 @@ pub struct Ticket {
     mark: Mark,
 }
 
-/// Tells a flight that left with nobody waiting that somebody does now.
+/// Tells a flight that somebody has joined who goes before whoever it left for.
 #[derive(Clone, Debug, Default)]
-pub struct Joined(CancellationToken);
+pub struct Joined(Arc<(CancellationToken, OnceLock<Priority>)>);
 
 impl Joined {
-    /// Resolves when somebody has joined.
-    pub async fn by_somebody(&self) {
-        self.0.cancelled().await;
+    fn tell(&self, priority: Priority) {
+        let (token, first) = &*self.0;
+        if first.set(priority).is_ok() {
+            token.cancel();
+        }
+    }
+
+    /// Resolves when somebody has: the priority of the first.
+    pub async fn by_somebody(&self) -> Priority {
+        let (token, first) = &*self.0;
+        token.cancelled().await;
+        first.get().copied().unwrap_or(Priority::Normal)
     }
 }
 
@@ -140,6 +153,19 @@ pub struct Asked {
     pub key: Arc<CacheKey>,
     /// Its form; none = not known to have any.
     pub selector: Option<Selector>,
+    /// On whose behalf.
+    pub asker: Asker,
+}
+
+/// On whose behalf a question is asked. What becomes of the one says nothing of the other (RFC
+/// 9111, section 3.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// Nobody in particular.
+    #[default]
+    Anybody,
+    /// A client that has sent a credential of its own.
+    Authorized,
 }
 
 /// What has been purged until now, and since a flight left.
@@ -163,12 +189,14 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     ///
     /// `landed` looks once more, with the table locked, for what the caller did not find before:
     /// the flight may have landed in between, and two fetches for one key are one too many. A
-    /// flight that left before a purge that hits what it asks for, by `since`, is not joined.
+    /// flight that left before a purge that hits what it asks for, by `since`, is not joined. With
+    /// no `priority` nobody waits for it.
     pub fn board<F, R>(
         &self,
         asked: &Asked,
         most: usize,
         since: Since<'_>,
+        priority: Option<Priority>,
         landed: impl FnOnce() -> Option<R>,
         fetch: impl FnOnce(Wanted, Ticket) -> F,
     ) -> Boarding<T, R>
@@ -177,9 +205,15 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     {
         let mut table = self.table.lock();
         let same = |flight: &Flight<T>| {
-            let fits = flight.selector == asked.selector && (since.is_current)(flight.ticket.mark);
+            let fits = flight.selector == asked.selector
+                && flight.asker == asked.asker
+                && (since.is_current)(flight.ticket.mark);
             let (told, wanted) = flight.open.clone().filter(|_| fits)?;
-            flight.ticket.joined.0.cancel();
+            if let Some(priority) = priority
+                && flight.leaves_for.is_none_or(|first| priority.goes_before(first))
+            {
+                flight.ticket.joined.tell(priority);
+            }
             Some((told, wanted))
         };
         let flights = table.flights.get(&asked.key);
@@ -197,6 +231,8 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
         let (wanted, ticket) = (Wanted(Arc::new(wanted)), Ticket::new(since.mark));
         let flight = Flight {
             selector: asked.selector.clone(),
+            asker: asked.asker,
+            leaves_for: priority,
             open: Some((told.clone(), wanted.clone())),
             ticket: ticket.clone(),
         };
@@ -215,7 +251,9 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     /// A flight that nobody joins: it hears of changes like all others, until it is dropped.
     pub fn alone(&self, asked: &Asked, mark: Mark) -> Alone<T> {
         let (selector, ticket) = (asked.selector.clone(), Ticket::new(mark));
-        let flight = Flight { selector, open: None, ticket: ticket.clone() };
+        let asker = asked.asker;
+        let flight =
+            Flight { selector, asker, leaves_for: None, open: None, ticket: ticket.clone() };
         self.table.lock().add(&asked.key, flight);
         Alone { _landing: self.landing(&asked.key, &ticket), ticket }
     }

@@ -7,6 +7,7 @@ use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use super::flight::Asked;
+use crate::policy::vary::Selector;
 
 /// What is known of a question without having an answer to it.
 #[derive(Clone, Debug)]
@@ -55,7 +56,8 @@ impl<F: Clone + Send + Sync + 'static> Moments<F> {
 
     /// Remembers it until it is over; `held` bytes are kept alive by it.
     pub fn remember(&self, asked: Asked, moment: Moment<F>, over: Instant, held: usize) {
-        let size = OVERHEAD + asked.key.size() + held;
+        let selector = asked.selector.as_ref().map_or(0, Selector::size);
+        let size = OVERHEAD + asked.key.size() + selector + held;
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         self.moments.insert(asked, Until { moment, over, size });
     }
@@ -77,6 +79,7 @@ mod tests {
     use crate::policy::credential::CredentialId;
     use crate::policy::endpoint::{EndpointId, UpstreamId};
     use crate::policy::params::Canonical;
+    use crate::store::flight::Asker;
 
     fn asked(id: usize) -> Asked {
         let key = CacheKey::new(
@@ -86,7 +89,7 @@ mod tests {
             None,
             Canonical { path: vec![("id".into(), id.to_string())], query: Vec::new() },
         );
-        Asked { key: Arc::new(key), selector: None }
+        Asked { key: Arc::new(key), selector: None, asker: Asker::Anybody }
     }
 
     #[test]

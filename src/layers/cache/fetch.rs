@@ -45,8 +45,12 @@ where
     /// failed.
     pub(super) fn refresh(self, request: &RoutedRequest, older: &Arc<Entry>, urgency: Urgency) {
         let state = Arc::clone(&self.state);
+        let now = state.clock.now();
+        if older.rests(now) {
+            return;
+        }
         let asked = state.asked(request);
-        if state.moments.get(&asked, state.clock.now()).is_some() {
+        if let Some(Moment::Failed(_)) = state.moments.get(&asked, now) {
             return;
         }
         // Somebody else's refresh may have landed since.
@@ -54,18 +58,24 @@ where
             let now = state.stored(request)?;
             (!Arc::ptr_eq(older, &now)).then_some(())
         };
-        let question = FetchRequest { urgency, ..fly::question(request, Some(older)) };
+        let priority = (urgency == Urgency::Asked).then_some(request.client.share.priority);
         // Nobody waits for it, and it is wanted all the same.
         let fly = |_wanted, ticket: Ticket| {
+            let question = fly::question(request, Some(older));
+            let joined = Some(ticket.joined().clone());
+            let question = FetchRequest { urgency, joined, ..question };
             let older = Some(Arc::clone(older));
-            let question = FetchRequest { joined: Some(ticket.joined().clone()), ..question };
             self.fly(Departing { asked: asked.clone(), older, ticket }, question)
         };
         let since = Since {
             mark: state.purges.mark(),
             is_current: &|then| state.is_current(&request.key, then),
         };
-        drop(state.flights.board(&asked, request.max_flights, since, landed, fly));
+        let boarding =
+            state.flights.board(&asked, request.max_flights, since, priority, landed, fly);
+        if let (Boarding::Full, Urgency::Ahead) = (boarding, urgency) {
+            older.has_not_begun();
+        }
     }
 
     /// Asks the upstream, or waits with whoever does.
@@ -76,6 +86,7 @@ where
         wishes: RequestDirectives,
     ) -> Answer {
         let state = Arc::clone(&self.state);
+        let mut refused = false;
         for _ in 0..MOST_FLIGHTS {
             let asked = state.asked(&request);
             match state.moments.get(&asked, state.clock.now()) {
@@ -110,7 +121,20 @@ where
                 // Given up because nobody waited, in the moment in which this request came.
                 Landed::Failed(GatewayError::Abandoned) => continue,
                 // It answers another form of the question than this one.
-                Landed::Shared(catch) if !catch.entry.answers(&request.headers) => continue,
+                Landed::Shared(catch)
+                    if place == Place::Follows && !catch.entry.answers(&request.headers) =>
+                {
+                    continue;
+                }
+                // The time or the share of whoever asked first was up, and not this one's.
+                Landed::Failed(error)
+                    if place == Place::Follows
+                        && !refused
+                        && is_anothers(error, &request, &state) =>
+                {
+                    refused = true;
+                    continue;
+                }
                 Landed::Private { .. } if place == Place::Follows => {}
                 _ => {
                     if let Landed::Shared(catch) = &landed {
@@ -140,12 +164,21 @@ where
             mark: state.purges.mark(),
             is_current: &|then| state.is_current(&request.key, then),
         };
-        state.flights.board(asked, request.max_flights, since, landed, |wanted, ticket| {
-            let older = older.entry().cloned();
-            let question = fly::question(request, older.as_deref());
-            let question = FetchRequest { wanted: Some(wanted), ..question };
-            flight.fly(Departing { asked: asked.clone(), older, ticket }, question)
-        })
+        let priority = Some(request.client.share.priority);
+        state.flights.board(
+            asked,
+            request.max_flights,
+            since,
+            priority,
+            landed,
+            |wanted, ticket| {
+                let older = older.entry().cloned();
+                let question = fly::question(request, older.as_deref());
+                let joined = Some(ticket.joined().clone());
+                let question = FetchRequest { wanted: Some(wanted), joined, ..question };
+                flight.fly(Departing { asked: asked.clone(), older, ticket }, question)
+            },
+        )
     }
 
     /// One request for one client, whose answer is stored if it turns out that it may be.
@@ -182,6 +215,14 @@ impl Place {
             Self::Leads | Self::Alone => CacheResult::Miss,
             Self::Follows => CacheResult::Collapsed,
         }
+    }
+}
+
+/// Whether a failure is of the one who asked first, and not of the question.
+fn is_anothers(error: &GatewayError, request: &RoutedRequest, state: &State) -> bool {
+    match error {
+        GatewayError::Deadline => state.clock.now() < request.deadline,
+        error => error.is_quota(),
     }
 }
 

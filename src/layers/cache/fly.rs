@@ -16,8 +16,10 @@ use super::{Answer, Bypass};
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::policy::cache_key::CacheKey;
+use crate::policy::coding::plain_tags;
 use crate::policy::endpoint::CacheRule;
 use crate::policy::invalidate::changes;
+use crate::policy::vary::NOT_ASKED;
 use crate::request::{FetchRequest, RoutedRequest, Urgency};
 use crate::store::entry::Entry;
 use crate::store::flight::{Asked, Ticket};
@@ -52,6 +54,12 @@ where
             // The body goes on whole, with its own length, and nobody has to be asked to continue.
             headers.remove(header::CONTENT_LENGTH);
             headers.remove(header::EXPECT);
+            // The upstream has never heard of the tags of codings that are made here.
+            for name in [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_RANGE] {
+                if let Some(plain) = headers.get(&name).and_then(plain_tags) {
+                    headers.insert(name, plain);
+                }
+            }
             let question = FetchRequest {
                 target: Arc::clone(&target),
                 method: request.method,
@@ -100,21 +108,6 @@ where
     }
 }
 
-/// Fields of a client's own request that are no part of what a flight asks for everybody: the
-/// stored answer is whole, unconditional and uncoded, and the question has no content: a length
-/// that says otherwise would swallow the connection's next request.
-const NOT_ASKED: [http::HeaderName; 9] = [
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::CONTENT_ENCODING,
-    header::EXPECT,
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_RANGE,
-    header::RANGE,
-    header::ACCEPT_ENCODING,
-];
-
 /// The request that a flight makes for everybody: by our own rule nothing in it is one client's
 /// own, and else what is has to be told by `Vary`.
 pub(super) fn question(request: &RoutedRequest, older: Option<&Entry>) -> FetchRequest {
@@ -130,6 +123,8 @@ pub(super) fn question(request: &RoutedRequest, older: Option<&Entry>) -> FetchR
             headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         }
     }
+    // RFC 9110, section 12.5.3: without it any coding would do, and it is stored as it comes.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(older) = older {
         older.ask(&mut headers);
     }

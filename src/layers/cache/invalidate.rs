@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 
 use super::State;
 use crate::policy::invalidate::changed;
-use crate::store::flight::Asked;
+use crate::store::flight::{Asked, Asker};
 use crate::world::{Clients, Route, World};
 
 impl State {
@@ -33,7 +33,11 @@ impl State {
                 // In this order: what has left is not stored after it has been forgotten.
                 self.flights.void(&key);
                 self.entries.remove(&key);
-                self.moments.forget(&Asked { key, selector: None });
+                let forget = |asker| {
+                    let asked = Asked { key: Arc::clone(&key), selector: None, asker };
+                    self.moments.forget(&asked);
+                };
+                [Asker::Anybody, Asker::Authorized].into_iter().for_each(forget);
             };
             match (&world.clients, found.endpoint.cache.varies_by_client()) {
                 (Clients::Keyed(clients), true) => {

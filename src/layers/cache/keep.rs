@@ -41,8 +41,11 @@ impl State {
         match &endpoint.cache {
             CacheRule::Off => Keep::Private,
             CacheRule::Override(rule) => {
-                if rule.set_cookie == SetCookie::Private && headers.contains_key(header::SET_COOKIE)
-                {
+                // An error's cookie is nobody's: it is not sent on, and the error is everybody's.
+                let is_private = rule.set_cookie == SetCookie::Private
+                    && headers.contains_key(header::SET_COOKIE)
+                    && !freshness::is_error(status);
+                if is_private {
                     return Keep::Private;
                 }
                 let parameters = departing.asked.key.parameters();

@@ -126,7 +126,10 @@ impl State {
         let (mut head, body) = answer.into_parts();
         let sent_at = head.extensions.get::<SentAt>().map_or(arrived.asked_at, |sent| sent.0);
         let spent = head.extensions.get::<Spent>().copied();
+        let was_asked = arrived.asks.contains_key(header::IF_NONE_MATCH)
+            || arrived.asks.contains_key(header::IF_MODIFIED_SINCE);
         if head.status == StatusCode::NOT_MODIFIED
+            && was_asked
             && let Some(older) = &departing.older
         {
             let told = Told { status: head.status, quota: quota(&mut head.headers), spent };
@@ -190,7 +193,7 @@ impl State {
             Keep::Private => return Landed::Failed(GatewayError::FlightLost),
         };
         if let Some(rule) = &arrived.route.endpoint.page_token {
-            self.chain(departing, arrived, rule, &whole.body, &mut kept);
+            self.chain(departing, arrived, rule, &whole, &mut kept);
         }
         let Whole { status, headers, body } = whole;
         let (key, mark) = (&departing.asked.key, departing.ticket.mark());
@@ -217,9 +220,10 @@ impl State {
         departing: &Departing,
         arrived: &Arrived<'_>,
         rule: &PageTokenRule,
-        body: &[u8],
+        whole: &Whole,
         kept: &mut Kept,
     ) {
+        let (body, told_age) = (&whole.body, respect::told_age(&whole.headers));
         let key = &departing.asked.key;
         let is_first = key.parameters().query(&rule.request).is_none();
         let known = if is_first {
@@ -232,8 +236,15 @@ impl State {
         let chain = known.unwrap_or_else(|| self.chains.begin());
         kept.chain = Some(chain);
         if let Some(token) = page::next_token(rule, body) {
-            kept.times.oldest_age = Some(page::oldest_age(rule));
-            self.chains.name(&key.asking(key.parameters().with(&rule.request, &token)), chain);
+            // By our own rule the age that it came with counts for nothing but its token.
+            let came_with = told_age.saturating_sub(kept.times.initial_age);
+            kept.times.oldest_age = Some(page::oldest_age(rule).saturating_sub(came_with));
+            let next = Arc::new(key.asking(key.parameters().with(&rule.request, &token)));
+            if self.chains.of(&next).is_some_and(|named| named != chain) {
+                // What has left for it was asked for by the old listing.
+                self.flights.void(&next);
+            }
+            self.chains.name(&next, chain);
         }
     }
 
@@ -243,13 +254,18 @@ impl State {
         let now = self.clock.now();
         let uncacheable = now + self.limits.remember_uncacheable;
         let failed = now + self.limits.remember_failure;
+        if let (Some(_), Some(older)) = (landed.failure(), &older) {
+            older.rest_until(failed);
+        }
         match landed {
             Landed::Shared(catch) if catch.stored => self.moments.forget(&asked),
             Landed::Shared(catch) if catch.failure == Failure::Lasting => {
                 let held = catch.entry.size();
                 self.moments.remember(asked, Moment::Failed(landed.clone()), failed, held);
             }
-            Landed::Private { told, .. } if freshness::is_error(*told) => {}
+            Landed::Private { told, .. } if freshness::is_error(*told) => {
+                self.moments.remember(asked, Moment::Uncacheable, failed, 0);
+            }
             Landed::Private { .. } => {
                 // What was for everybody before is not any more, and nobody will refresh it.
                 if let Some(older) = older.filter(|older| !self.is_fresh(older, now)) {

@@ -17,14 +17,14 @@ fn asked() -> Asked {
         None,
         Canonical { path: Vec::new(), query: Vec::new() },
     );
-    Asked { key: Arc::new(key), selector: None }
+    Asked { key: Arc::new(key), selector: None, asker: Asker::Anybody }
 }
 
 fn board<F>(flights: &Flights<u32>, fetch: impl FnOnce(Wanted) -> F) -> Boarding<u32, ()>
 where
     F: Future<Output = u32> + Send + 'static,
 {
-    flights.board(&asked(), 1, NEVER, || None, |wanted, _| fetch(wanted))
+    flights.board(&asked(), 1, NEVER, None, || None, |wanted, _| fetch(wanted))
 }
 
 #[tokio::test]
@@ -77,9 +77,9 @@ async fn a_flight_learns_that_nobody_waits_any_more() {
 #[tokio::test]
 async fn what_has_just_landed_is_not_fetched_again_and_the_table_is_bounded() {
     let flights = Flights::<u32>::default();
-    let landed = flights.board(&asked(), 1, NEVER, || Some("entry"), |_, _| async { 1 });
+    let landed = flights.board(&asked(), 1, NEVER, None, || Some("entry"), |_, _| async { 1 });
     assert!(matches!(landed, Boarding::Landed("entry")));
-    let full = flights.board(&asked(), 0, NEVER, || None::<()>, |_, _| async { 1 });
+    let full = flights.board(&asked(), 0, NEVER, None, || None::<()>, |_, _| async { 1 });
     assert!(matches!(full, Boarding::Full));
     assert!(flights.is_empty());
 }
@@ -93,6 +93,7 @@ async fn whoever_comes_after_a_change_does_not_join_what_left_before() {
         &asked(),
         9,
         NEVER,
+        None,
         || None::<()>,
         |_, ticket| {
             old = Some(ticket);
@@ -106,6 +107,7 @@ async fn whoever_comes_after_a_change_does_not_join_what_left_before() {
         &asked(),
         9,
         NEVER,
+        None,
         || None::<()>,
         |_, ticket| async move { u32::from(!ticket.is_void()) },
     );
@@ -125,7 +127,7 @@ async fn each_form_of_a_question_has_a_flight_of_its_own() {
         Asked { selector: Some(Selector::of(&names, &request)), ..asked() }
     };
     let board = |asked: &Asked, n| {
-        flights.board(asked, 9, NEVER, || None::<()>, |_, _| std::future::ready(n))
+        flights.board(asked, 9, NEVER, None, || None::<()>, |_, _| std::future::ready(n))
     };
     let (de, fr) = (board(&form("de"), 1), board(&form("fr"), 2));
     let (Boarding::Leads(de), Boarding::Leads(fr)) = (de, fr) else { panic!("both lead") };

@@ -99,7 +99,10 @@ async fn a_question_without_content_does_not_announce_any() {
     let fake = Fake::new(|_, question: FetchRequest| async move {
         let mut names: Vec<_> = question.headers.keys().map(|n| n.as_str().to_owned()).collect();
         names.sort();
-        assert_eq!((names.join(" ").as_str(), question.body.len()), ("accept x-user", 0));
+        assert_eq!(
+            (names.join(" ").as_str(), question.body.len()),
+            ("accept accept-encoding x-user", 0)
+        );
         Ok(answer(200, &[], "x"))
     });
     let cache = rig.cached(fake);
