@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
-use http::header::{AUTHORIZATION, IF_MATCH, IF_UNMODIFIED_SINCE, RANGE};
+use http::header::{AUTHORIZATION, IF_MATCH, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE};
 use http::{Method, Response};
 use tower::{Layer, Service};
 
@@ -29,7 +29,7 @@ use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
 use crate::policy::coding::Coding;
 use crate::policy::directives::RequestDirectives;
-use crate::policy::endpoint::CacheRule;
+use crate::policy::endpoint::{CacheRule, SetCookie};
 use crate::policy::freshness::Freshness;
 use crate::policy::vary::Selector;
 use crate::request::{FetchRequest, RoutedRequest, Urgency};
@@ -85,7 +85,7 @@ impl State {
             Freshness::StaleAsWished { by } if verdict == Verdict::Stale => {
                 Freshness::StaleWhileRevalidate { by }
             }
-            wished => wished,
+            other => other,
         }
     }
 
@@ -352,7 +352,13 @@ fn replay(entry: &Entry, request: &RoutedRequest, status: Status, now: Instant) 
     if let (Some(label), false) = (&request.route.label, asked_in_vain) {
         label.metrics.saved(request.client.index);
     }
-    status.onto(entry.answer(&Asks::of(&request.method, &request.headers), now))
+    let mut answer = entry.answer(&Asks::of(&request.method, &request.headers), now);
+    // The rule may have become stricter since it was stored.
+    let rule = request.route.endpoint.cache.set_cookie();
+    if entry.set_cookie() == SetCookie::Store && rule != SetCookie::Store {
+        answer.headers_mut().remove(SET_COOKIE);
+    }
+    status.onto(answer)
 }
 
 #[cfg(test)]

@@ -169,6 +169,15 @@ impl CacheRule {
         matches!(self, Self::Override(Override { vary_by_client: true, .. }))
     }
 
+    /// What becomes of an answer that sets a cookie.
+    pub fn set_cookie(&self) -> SetCookie {
+        match self {
+            Self::Off => SetCookie::Private,
+            Self::Override(rule) => rule.set_cookie,
+            Self::Respect(rule) => rule.set_cookie,
+        }
+    }
+
     /// Whether what is asked for often is refreshed before it is stale.
     pub fn refresh_ahead(&self) -> Option<RefreshAhead> {
         match self {

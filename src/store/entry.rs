@@ -21,9 +21,11 @@ use crate::store::purges::Membership;
 
 mod codings;
 mod pack;
+mod shape;
 
 use codings::{Coded, Codings};
 use pack::packed;
+use shape::{not_modified, part, whole};
 
 /// A stored answer.
 #[derive(Debug)]
@@ -218,6 +220,11 @@ impl Entry {
         &self.kept.times
     }
 
+    /// What was to become of cookies when it was stored.
+    pub fn set_cookie(&self) -> SetCookie {
+        self.kept.set_cookie
+    }
+
     /// The listing that it is a page of.
     pub fn chain(&self) -> Option<Chain> {
         self.kept.chain
@@ -345,46 +352,6 @@ impl Entry {
             part(answer, ranged, body)
         }
     }
-}
-
-fn whole(mut answer: Response<Body>, method: &Method, body: &Bytes) -> Response<Body> {
-    if method != Method::HEAD {
-        *answer.body_mut() = Body::from(body.clone());
-    }
-    answer
-}
-
-/// RFC 9110, section 15.4.5: no content, and nothing that describes it.
-fn not_modified(mut answer: Response<Body>) -> Response<Body> {
-    *answer.status_mut() = StatusCode::NOT_MODIFIED;
-    for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING] {
-        answer.headers_mut().remove(name);
-    }
-    answer
-}
-
-/// RFC 9110, sections 15.3.7 and 15.5.17.
-fn part(mut answer: Response<Body>, ranged: Ranged, body: &Bytes) -> Response<Body> {
-    let (status, part) = match ranged {
-        Ranged::Part { first, last } => {
-            let within = |at: u64| usize::try_from(at).unwrap_or(usize::MAX).min(body.len());
-            let (first, end) = (within(first), within(last.saturating_add(1)));
-            (StatusCode::PARTIAL_CONTENT, body.slice(first.min(end)..end))
-        }
-        Ranged::Whole | Ranged::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new()),
-    };
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    if status == StatusCode::RANGE_NOT_SATISFIABLE {
-        headers.remove(header::CONTENT_TYPE);
-        headers.remove(header::CONTENT_ENCODING);
-    }
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(part.len()));
-    if let Some(range) = ranged.content_range(body.len() as u64) {
-        headers.insert(header::CONTENT_RANGE, range);
-    }
-    *answer.body_mut() = Body::from(part);
-    answer
 }
 
 /// What a client wants of a stored answer.

@@ -251,9 +251,13 @@ impl<T: Clone + Send + Sync + 'static> Flights<T> {
     /// A flight that nobody joins: it hears of changes like all others, until it is dropped.
     pub fn alone(&self, asked: &Asked, mark: Mark) -> Alone<T> {
         let (selector, ticket) = (asked.selector.clone(), Ticket::new(mark));
-        let asker = asked.asker;
-        let flight =
-            Flight { selector, asker, leaves_for: None, open: None, ticket: ticket.clone() };
+        let flight = Flight {
+            selector,
+            asker: asked.asker,
+            leaves_for: None,
+            open: None,
+            ticket: ticket.clone(),
+        };
         self.table.lock().add(&asked.key, flight);
         Alone { _landing: self.landing(&asked.key, &ticket), ticket }
     }

@@ -13,6 +13,7 @@ mod crowd;
 mod flight;
 mod invalidation;
 mod moments;
+mod others;
 mod pages;
 mod purges;
 mod respect;

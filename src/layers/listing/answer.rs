@@ -10,6 +10,7 @@ use crate::http::Body;
 use crate::metrics::CacheResult;
 use crate::policy::condition::{Validators, Verdict, verdict};
 use crate::policy::etag;
+use crate::policy::vary::Vary;
 use crate::request::RoutedRequest;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -80,7 +81,14 @@ impl Told {
         self.age = self.age.max(age.unwrap_or(0));
         self.source = self.source.into_iter().chain([source]).max_by_key(|source| rank(*source));
         let said = headers.get(header::CACHE_CONTROL);
-        self.cache_control = std::mem::take(&mut self.cache_control).and(said);
+        // What a page depends on, or says to others than clients, cannot be said of all together.
+        let is_own = Vary::of(headers) != Vary::Nothing
+            || headers.contains_key(header::SET_COOKIE)
+            || headers.contains_key("cdn-cache-control");
+        self.cache_control = match std::mem::take(&mut self.cache_control).and(said) {
+            _ if is_own => CacheControl::Mixed,
+            agreed => agreed,
+        };
         for name in QUOTA_FIELDS {
             if let Some(value) = headers.get(&name) {
                 self.quota.insert(name, value.clone());

@@ -460,6 +460,19 @@ async fn pages_that_disagree_are_for_nobody_to_keep() {
         let all = send(&over(&rig, fake), whole(&rig, Method::GET)).await.unwrap();
         assert_eq!(field(&all, "cache-control"), expected);
     }
+    // Nor what is for one client, one language, or another kind of cache.
+    for own in
+        [("set-cookie", "a=b"), ("vary", "accept-language"), ("cdn-cache-control", "no-store")]
+    {
+        let rig = rig();
+        let fake = Fake::new(move |n, request: RoutedRequest| async move {
+            let said = ("cache-control", "public, max-age=60");
+            let fields = if n == 1 { vec![said, own] } else { vec![said] };
+            Ok(answer(200, &fields, page(number(&request), 3, true)))
+        });
+        let all = send(&over(&rig, fake), whole(&rig, Method::GET)).await.unwrap();
+        assert_eq!(field(&all, "cache-control"), "no-store", "{own:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
