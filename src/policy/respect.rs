@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use http::header::{AGE, DATE, ETAG, EXPIRES, HeaderName, LAST_MODIFIED, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
+use super::condition::http_date;
 use super::directives::{AnswerDirectives, seconds};
 use super::endpoint::{Lifetimes, SetCookie};
 use super::freshness::{Stale, is_error};
@@ -153,7 +154,7 @@ fn cookie_allowed(headers: &HeaderMap, rule: SetCookie) -> bool {
 }
 
 fn has_validator(headers: &HeaderMap) -> bool {
-    headers.contains_key(ETAG) || date(headers.get(LAST_MODIFIED)).is_some()
+    headers.contains_key(ETAG) || headers.get(LAST_MODIFIED).and_then(http_date).is_some()
 }
 
 /// Section 4.2.1: how long it is fresh; `None` = nothing allows to keep it.
@@ -183,8 +184,8 @@ fn lifetime(
 fn expires_in(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     let mut fields = headers.get_all(EXPIRES).iter();
     let expires = fields.next()?;
-    let expires = date(Some(expires)).filter(|_| fields.next().is_none());
-    let date = date(headers.get(DATE)).unwrap_or(wall);
+    let expires = http_date(expires).filter(|_| fields.next().is_none());
+    let date = headers.get(DATE).and_then(http_date).unwrap_or(wall);
     Some(expires.and_then(|at| at.duration_since(date).ok()).unwrap_or_default())
 }
 
@@ -192,8 +193,8 @@ fn expires_in(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
 /// because nobody has promised anything.
 fn heuristic(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_hours(24);
-    let modified = date(headers.get(LAST_MODIFIED))?;
-    let date = date(headers.get(DATE)).unwrap_or(wall);
+    let modified = headers.get(LAST_MODIFIED).and_then(http_date)?;
+    let date = headers.get(DATE).and_then(http_date).unwrap_or(wall);
     Some((date.duration_since(modified).ok()? / 10).min(LONGEST))
 }
 
@@ -210,15 +211,13 @@ pub fn told_age(headers: &HeaderMap) -> Duration {
 /// apparent age once the delay is taken from it, or the age that was told, whichever is more.
 fn initial_age(headers: &HeaderMap, arrival: &Arrival) -> Duration {
     let told = told_age(headers);
-    let apparent = date(headers.get(DATE)).and_then(|date| arrival.wall.duration_since(date).ok());
+    let apparent = headers
+        .get(DATE)
+        .and_then(http_date)
+        .and_then(|date| arrival.wall.duration_since(date).ok());
     // Dates know no fractions: of a date that may have been just now, nothing is apparent.
     let apparent = Duration::from_secs(apparent.unwrap_or_default().as_secs());
     told.max(apparent.saturating_sub(arrival.delay))
-}
-
-/// RFC 9110, section 5.6.7: all three forms.
-pub fn date(value: Option<&HeaderValue>) -> Option<SystemTime> {
-    httpdate::parse_http_date(value?.to_str().ok()?).ok()
 }
 
 /// Fields of a 304 that say nothing about the stored answer: they describe this message, or content

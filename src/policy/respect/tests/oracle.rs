@@ -125,7 +125,7 @@ impl Case {
     /// The ages are not to be compared.
     fn ages_differently(&self) -> Option<&'static str> {
         let age = self.answer.get("age").map(|value| value.to_str().unwrap());
-        let date = date(self.answer.get("date"));
+        let date = self.answer.get("date").and_then(http_date);
         if age.is_some_and(|age| age.contains(['+', ','])) {
             Some("section 5.1: the first member counts, and a sign belongs to none")
         } else if age.is_some_and(|age| age.len() > 18) {
