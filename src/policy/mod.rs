@@ -2,6 +2,7 @@
 //!
 //! `now` is a parameter and the last one; answers are enums; the caller acts in one `match`.
 
+pub mod authority;
 pub mod cache_key;
 pub mod coding;
 pub mod condition;
@@ -12,6 +13,8 @@ pub mod endpoint;
 pub mod etag;
 pub mod fair_queue;
 pub mod feedback;
+pub mod frames;
+pub mod framing;
 pub mod freshness;
 mod id;
 pub mod invalidate;
@@ -20,6 +23,7 @@ pub mod oauth2;
 pub mod pace;
 pub mod page;
 pub mod params;
+pub mod patience;
 pub mod quota;
 pub mod range;
 pub mod respect;
