@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 10] = [
     &["preset", "sandbox"],
     &["policy"],
 ];
-const GROUND: [&str; 5] = ["clock", "http", "secret", "metrics", "telemetry"];
+const GROUND: [&str; 6] = ["clock", "http", "peer", "secret", "metrics", "telemetry"];
 
 /// Beyond the floors: who may import these at all.
 const RESERVED: [(&str, &[&str]); 2] =

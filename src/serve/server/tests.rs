@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tower::service_fn;
 
 use super::*;
+use crate::peer::PeerAddr;
 use crate::serve::Finished;
 
 /// No test waits that long unless it fails.
@@ -72,7 +73,7 @@ async fn start(limits: Limits) -> Fixture {
                 "/reset" => return Err(BoxError::from("no answer")),
                 _ => {}
             }
-            let peer = request.extensions().get::<PeerAddr>().unwrap().0;
+            let peer = request.extensions().get::<PeerAddr>().unwrap().0.unwrap();
             Ok(Response::new(Body::from(peer.to_string())))
         }
     });
