@@ -2,20 +2,20 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower::service_fn;
 
 use super::*;
-use crate::peer::PeerAddr;
 use crate::serve::Finished;
 
 /// No test waits that long unless it fails.
