@@ -19,7 +19,8 @@
 //!
 //! Imports point down this list only; a test holds every `use` against it:
 //! `cli > gateway > stack > {layers, serve} > request > {world, error} > {config, store, upstream}
-//! > {preset, sandbox} > policy > {clock, http, secret, metrics, telemetry}`.
+//! > {preset, sandbox} > policy > {address, clock, http, peer,
+//! secret, metrics, telemetry, tls}`.
 
 pub mod cli;
 pub mod gateway;
@@ -40,8 +41,11 @@ pub mod policy;
 pub mod preset;
 pub mod sandbox;
 
+pub mod address;
 pub mod clock;
 pub mod http;
 pub mod metrics;
+pub mod peer;
 pub mod secret;
 pub mod telemetry;
+pub mod tls;

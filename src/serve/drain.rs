@@ -99,7 +99,13 @@ impl Drain {
 
     /// Goes through the phases and returns when nothing is left, or soon after `deadline`.
     pub async fn finish(&self, deadline: Duration) -> Finished {
-        let notice = NOTICE.min(deadline);
+        self.finish_after(NOTICE, deadline).await
+    }
+
+    /// The same, and whoever comes in the first `notice` of that time is still served: who sends
+    /// clients here may need as long to hear that it should not any more.
+    pub async fn finish_after(&self, notice: Duration, deadline: Duration) -> Finished {
+        let notice = notice.max(NOTICE).min(deadline);
         self.begin();
         tokio::time::sleep(notice).await;
         self.enter(Phase::Closing);

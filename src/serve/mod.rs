@@ -1,10 +1,16 @@
 //! Sockets: accepting connections, letting go of them, and the admin listener.
 
 pub mod admin;
+mod certificate;
 pub mod drain;
+mod listener;
 pub mod server;
 mod sniff;
+mod socket;
+mod tls;
 
 pub use admin::AdminService;
 pub use drain::{Drain, Finished};
-pub use server::{Limits, PeerAddr, serve};
+pub use listener::{Listener, PassedSockets, Sharing, SocketOptions};
+pub use server::{Entrance, Limits, serve};
+pub use tls::Tls;

@@ -7,22 +7,27 @@ mod connection;
 #[cfg(test)]
 mod tests;
 
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
 
 use super::drain::{Drain, Phase};
+use super::listener::{BACKLOG, Listener, Queue};
+use super::socket::Socket;
+use super::tls::Tls;
 use crate::clock::Clock;
 use crate::http::{Body, BoxError};
+use crate::peer::PeerAddr;
 
 /// After an error that says the machine has run out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -39,30 +44,48 @@ pub struct Limits {
     pub max_connections: usize,
 }
 
-/// The peer's address, found in every request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddr(pub SocketAddr);
+/// Where clients come in.
+#[derive(Debug)]
+pub struct Entrance {
+    /// All sockets; they share the limits.
+    pub listeners: Vec<Listener>,
+    /// None: in the clear.
+    pub tls: Option<Tls>,
+}
 
-/// Serves connections until `drain` closes the listener; [`Drain::finish`] waits for the rest.
+impl From<TcpListener> for Entrance {
+    fn from(listener: TcpListener) -> Self {
+        Self { listeners: vec![listener.into()], tls: None }
+    }
+}
+
+/// Serves connections until `drain` closes the listeners; [`Drain::finish`] waits for the rest.
 ///
 /// An `Err` of the service resets the connection without an answer. `open` counts connections.
-pub async fn serve<S>(listener: TcpListener, service: S, limits: Limits, drain: Drain, open: Gauge)
-where
+pub async fn serve<S>(
+    entrance: impl Into<Entrance>,
+    service: S,
+    limits: Limits,
+    drain: Drain,
+    open: Gauge,
+) where
     S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
     let _held = drain.hold();
     let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-    let server = Server { service, limits, drain: drain.clone(), open };
+    let Entrance { listeners, tls } = entrance.into();
+    let mut doors = Doors { listeners, next: 0 };
+    let server = Server { service, limits, tls, drain: drain.clone(), open };
     let clock = Clock::system();
     let mut errors = ErrorLog::default();
     let accepting = async {
         loop {
             // Before accepting: whoever finds no slot waits in the kernel, at no cost to us.
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-            match listener.accept().await {
-                Ok((stream, peer)) => server.start(stream, peer, Some(slot)),
+            match poll_fn(|cx| doors.poll_accept(cx)).await {
+                Ok((socket, peer)) => server.start(socket, peer, Some(slot)),
                 Err(error) if concerns_one_client(&error) => {}
                 Err(error) => {
                     if let Some(silent) = errors.due(clock.now()) {
@@ -80,8 +103,34 @@ where
     }
     // For these clients the connection is made already; closing now would reset them. There are
     // no more than the kernel queues, so they need no slot.
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
-        server.start(stream, peer, None);
+    doors.listeners.retain_mut(|listener| listener.withdraw() == Queue::Ours);
+    for _ in 0..doors.listeners.len().saturating_mul(BACKLOG.into()) {
+        match poll_fn(|cx| doors.poll_accept(cx)).now_or_never() {
+            Some(Ok((socket, peer))) => server.start(socket, peer, None),
+            Some(Err(error)) if concerns_one_client(&error) => {}
+            _ => break,
+        }
+    }
+}
+
+/// All listeners of a server, asked in turn.
+struct Doors {
+    listeners: Vec<Listener>,
+    next: usize,
+}
+
+impl Doors {
+    /// One that is never quiet does not keep the others from being asked.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, PeerAddr)>> {
+        let (first, last) = self.listeners.split_at_checked(self.next).unwrap_or_default();
+        let in_turn = last.iter().chain(first);
+        for (passed, listener) in in_turn.enumerate() {
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                self.next = (self.next + passed + 1) % self.listeners.len().max(1);
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
     }
 }
 
@@ -89,6 +138,7 @@ where
 struct Server<S> {
     service: S,
     limits: Limits,
+    tls: Option<Tls>,
     drain: Drain,
     open: Gauge,
 }
@@ -99,12 +149,12 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
-    fn start(&self, stream: TcpStream, peer: SocketAddr, slot: Option<OwnedSemaphorePermit>) {
+    fn start(&self, socket: Socket, peer: PeerAddr, slot: Option<OwnedSemaphorePermit>) {
         let server = self.clone();
         let open = Open::new(&self.open);
         self.drain.spawn_connection(async move {
             let _held = (slot, open);
-            server.connection(stream, peer).await;
+            server.connection(socket, peer).await;
         });
     }
 }

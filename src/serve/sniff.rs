@@ -1,19 +1,17 @@
 //! Which HTTP a connection without TLS speaks: HTTP/2 with prior knowledge says so in its first
 //! 24 bytes (RFC 9113, section 3.4), everything else is HTTP/1.
 //!
-//! The bytes stay in the kernel, so the chosen parser reads the connection from its beginning.
+//! The bytes are kept, so the chosen parser reads the connection from its beginning.
 
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::io::AsyncRead;
 
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::socket::{FIRST_BYTES, Rewind};
 
-/// Pauses between looks at an unfinished preface. A socket with unread bytes stays readable, so
-/// waiting for readiness would spin.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+const PREFACE: &[u8; FIRST_BYTES] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What the first bytes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,27 +20,25 @@ pub(super) enum Version {
     Http2,
 }
 
-/// Looks until the version is certain. `None` when the peer closed or went silent.
-pub(super) async fn sniff(stream: &TcpStream, timeout: Duration) -> io::Result<Option<Version>> {
+/// Reads until the version is certain. `None` when the peer closed or went silent.
+pub(super) async fn sniff<I: AsyncRead + Unpin>(
+    stream: &mut Rewind<I>,
+    timeout: Duration,
+) -> io::Result<Option<Version>> {
     match tokio::time::timeout(timeout, look(stream)).await {
         Ok(found) => found,
         Err(_elapsed) => Ok(None),
     }
 }
 
-async fn look(stream: &TcpStream) -> io::Result<Option<Version>> {
-    let mut bytes = [0; PREFACE.len()];
-    let mut pause = FIRST_PAUSE;
+async fn look<I: AsyncRead + Unpin>(stream: &mut Rewind<I>) -> io::Result<Option<Version>> {
     loop {
-        let seen = stream.peek(&mut bytes).await?;
-        if seen == 0 {
+        if poll_fn(|cx| stream.poll_first(cx)).await? == 0 {
             return Ok(None);
         }
-        if let Some(version) = decide(bytes.get(..seen).unwrap_or_default()) {
+        if let Some(version) = decide(stream.first()) {
             return Ok(Some(version));
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -3,9 +3,10 @@
 mod answer;
 mod streams;
 
-use std::net::SocketAddr;
+use std::future::{Future as _, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
@@ -13,15 +14,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tower::Service;
 
-use self::answer::{Line, Requests};
+use self::answer::{Line, Requests, Who};
 use self::streams::Streams;
 use super::Server;
 use crate::http::{Body, BoxError};
+use crate::peer::PeerAddr;
 use crate::serve::drain::{Drain, NOTICE, Phase};
 use crate::serve::sniff::{Version, sniff};
+use crate::serve::socket::{Rewind, Socket, Wire};
+use crate::serve::tls::{Secured, Tls};
 
 /// Read and write buffers of one HTTP/1 connection, and what one HTTP/2 stream may have unsent.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -39,28 +42,69 @@ where
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
-    pub(super) async fn connection(self, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, %peer, "connection lost before its first byte");
+    pub(super) async fn connection(self, socket: Socket, peer: PeerAddr) {
+        if let Err(error) = socket.prepare() {
+            tracing::debug!(%error, ?peer, "connection lost before its first byte");
             return;
         }
-        let found = tokio::select! {
-            biased;
-            found = sniff(&stream, self.limits.header_timeout) => found,
-            () = last_look(&self.drain) => return,
-        };
-        match found {
-            // Boxed, so that an idle connection is charged for the protocol it speaks alone.
-            Ok(Some(Version::Http1)) => Box::pin(self.http1(stream, peer)).await,
-            Ok(Some(Version::Http2)) => Box::pin(self.http2(stream, peer)).await,
-            Ok(None) => linger(stream, &self.drain).await,
-            Err(error) => tracing::debug!(%error, %peer, "connection lost"),
+        match self.tls.clone() {
+            Some(tls) => self.secured(&tls, socket, peer).await,
+            None => self.plain(socket, peer).await,
         }
     }
 
-    async fn http1(self, stream: TcpStream, peer: SocketAddr) {
-        let Self { service, limits, drain, open: _ } = self;
-        let line = Arc::new(Line::new(peer, Some(drain.clone())));
+    /// The first bytes tell which HTTP it is.
+    async fn plain(self, socket: Socket, peer: PeerAddr) {
+        let mut stream = Rewind::new(socket);
+        let found = tokio::select! {
+            biased;
+            found = sniff(&mut stream, self.limits.header_timeout) => found,
+            () = last_look(&self.drain) => return,
+        };
+        match found {
+            Ok(Some(version)) => {
+                self.speak(version, stream, Who { peer, certificate: None }).await;
+            }
+            Ok(None) => linger(stream, &self.drain).await,
+            Err(error) => tracing::debug!(%error, ?peer, "connection lost"),
+        }
+    }
+
+    /// The handshake tells which HTTP it is, and who asks.
+    async fn secured(self, tls: &Tls, socket: Socket, peer: PeerAddr) {
+        // Boxed: it is large, and over soon.
+        let handshake = Box::pin(tls.accept(socket));
+        let handshake = tokio::time::timeout(self.limits.header_timeout, handshake);
+        let shaken = tokio::select! {
+            biased;
+            shaken = handshake => shaken,
+            () = last_look(&self.drain) => return,
+        };
+        match shaken {
+            Ok(Ok(Secured { stream, version, certificate })) => {
+                self.speak(version, stream, Who { peer, certificate }).await;
+            }
+            Ok(Err((error, socket))) => {
+                tracing::debug!(%error, ?peer, "no TLS with this client");
+                linger(socket, &self.drain).await;
+            }
+            Err(_elapsed) => tracing::debug!(?peer, "no TLS with this client in time"),
+        }
+    }
+
+    /// Everything from here on is HTTP, over whatever it is.
+    async fn speak<I: Wire>(self, version: Version, stream: I, who: Who) {
+        match version {
+            // Boxed, so that an idle connection is charged for the protocol it speaks alone.
+            Version::Http1 => Box::pin(self.http1(stream, who)).await,
+            Version::Http2 => Box::pin(self.http2(stream, who)).await,
+        }
+    }
+
+    async fn http1<I: Wire>(self, stream: I, who: Who) {
+        let Self { service, limits, drain, .. } = self;
+        let peer = who.peer;
+        let line = Arc::new(Line::new(who, Some(drain.clone())));
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
@@ -83,18 +127,19 @@ where
             (&mut connection).await
         };
         if let Err(error) = &ended {
-            tracing::debug!(%error, %peer, "connection ended early");
+            tracing::debug!(%error, ?peer, "connection ended early");
         }
         let stream = connection.into_parts().io.into_inner();
         if line.is_refused() {
-            reset(&stream);
+            stream.reset();
         } else {
             linger(stream, &drain).await;
         }
     }
 
-    async fn http2(self, stream: TcpStream, peer: SocketAddr) {
-        let Self { service, limits, drain, open: _ } = self;
+    async fn http2<I: Wire>(self, stream: I, who: Who) {
+        let Self { service, limits, drain, .. } = self;
+        let peer = who.peer;
         let streams = Streams::default();
         let mut builder = http2::Builder::new(streams.clone());
         builder
@@ -105,9 +150,10 @@ where
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(MAX_BUFFER)
             .keep_alive_interval(limits.header_timeout);
-        let requests = Requests::new(service, Arc::new(Line::new(peer, None)));
+        let requests = Requests::new(service, Arc::new(Line::new(who, None)));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), requests));
         let mut draining = pin!(drain.reached(Phase::Draining));
+        let mut closing = pin!(drain.reached(Phase::Closing));
         let mut idle_check = pin!(tokio::time::sleep(limits.header_timeout));
         let mut seen = streams.started();
         let mut leaving = false;
@@ -115,7 +161,13 @@ where
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => break ended,
-                () = draining.as_mut(), if !leaving => {
+                // Who comes while we drain is served before told to leave: hyper hangs up on a
+                // client that is told so in its handshake.
+                () = poll_fn(|cx| match draining.as_mut().poll(cx) {
+                    Poll::Ready(()) if streams.started() > 0 => Poll::Ready(()),
+                    Poll::Ready(()) => closing.as_mut().poll(cx),
+                    Poll::Pending => Poll::Pending,
+                }), if !leaving => {
                     leaving = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -134,7 +186,7 @@ where
             }
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, %peer, "connection ended early");
+            tracing::debug!(%error, ?peer, "connection ended early");
         }
     }
 }
@@ -148,11 +200,12 @@ async fn last_look(drain: &Drain) {
 
 /// Closes so that our last answer arrives: the kernel resets a connection that is closed with
 /// bytes unread, and a reset overtakes an answer (431, 413) the client has not read yet.
-async fn linger(mut stream: TcpStream, drain: &Drain) {
-    if stream.shutdown().await.is_err() || drain.has_reached(Phase::Closing) {
-        return;
-    }
+async fn linger<I: Wire>(mut stream: I, drain: &Drain) {
     let discard = async {
+        // Over TLS this writes, and the client may not read.
+        if stream.shutdown().await.is_err() || drain.has_reached(Phase::Closing) {
+            return;
+        }
         let mut buffer = vec![0; 4096];
         let mut left = LINGER_BYTES;
         while let Ok(read @ 1..) = stream.read(&mut buffer).await {
@@ -164,12 +217,5 @@ async fn linger(mut stream: TcpStream, drain: &Drain) {
     };
     if tokio::time::timeout(LINGER, discard).await.is_err() {
         tracing::trace!("the client keeps its side open");
-    }
-}
-
-/// Closing then sends a reset instead of an orderly end.
-fn reset(stream: &TcpStream) {
-    if let Err(error) = stream.set_zero_linger() {
-        tracing::debug!(%error, "cannot reset the connection");
     }
 }

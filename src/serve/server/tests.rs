@@ -2,13 +2,14 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -72,7 +73,7 @@ async fn start(limits: Limits) -> Fixture {
                 "/reset" => return Err(BoxError::from("no answer")),
                 _ => {}
             }
-            let peer = request.extensions().get::<PeerAddr>().unwrap().0;
+            let peer = request.extensions().get::<PeerAddr>().unwrap().0.unwrap();
             Ok(Response::new(Body::from(peer.to_string())))
         }
     });

@@ -2,7 +2,6 @@
 //! tells the connection.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,21 +14,31 @@ use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt as _};
 
-use super::super::PeerAddr;
 use crate::http::Body;
+use crate::peer::{PeerAddr, PeerCertificate};
 use crate::serve::drain::Drain;
+
+/// Who is at the other end.
+#[derive(Debug)]
+pub(super) struct Who {
+    pub(super) peer: PeerAddr,
+    /// Verified, and read once for all requests.
+    pub(super) certificate: Option<PeerCertificate>,
+}
 
 /// What the requests of one connection share.
 pub(super) struct Line {
     peer: PeerAddr,
+    certificate: Option<PeerCertificate>,
     /// HTTP/1 alone says `Connection: close`; HTTP/2 has GOAWAY.
     closes_with: Option<Drain>,
     refused: AtomicBool,
 }
 
 impl Line {
-    pub(super) fn new(peer: SocketAddr, closes_with: Option<Drain>) -> Self {
-        Self { peer: PeerAddr(peer), closes_with, refused: AtomicBool::new(false) }
+    pub(super) fn new(who: Who, closes_with: Option<Drain>) -> Self {
+        let Who { peer, certificate } = who;
+        Self { peer, certificate, closes_with, refused: AtomicBool::new(false) }
     }
 
     /// Whether the service answered with an error, which means: no answer.
@@ -60,6 +69,9 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Answer<S> {
         request.extensions_mut().insert(self.line.peer);
+        if let Some(certificate) = &self.line.certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         Answer { answer: self.service.clone().oneshot(request), line: Arc::clone(&self.line) }
     }
 }
