@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::policy::framing::Fault;
 use crate::policy::listing::ListingFault;
 use crate::policy::params::BadParameter;
 use crate::policy::quota::LabelId;
@@ -18,6 +19,12 @@ use crate::upstream::UpstreamError;
 /// Every answer of weir's own that is not a success.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum GatewayError {
+    /// What came is no request that could be answered.
+    #[error(transparent)]
+    Framing(#[from] Fault),
+    /// The request has been here before.
+    #[error("this request has come by here before: two proxies forward to each other")]
+    Loop,
     /// No mount or no template matches.
     #[error("no endpoint answers to this path")]
     UnknownEndpoint,
@@ -161,6 +168,8 @@ impl GatewayError {
     /// The table.
     pub fn row(&self) -> Row {
         let (status, code, title, level, retry_after) = match self {
+            Self::Framing(fault) => framing_row(*fault),
+            Self::Loop => (508, "loop", "Loop detected", Level::Warn, None),
             Self::UnknownEndpoint => (404, "unknown-endpoint", "Not found", Level::Silent, None),
             Self::MethodNotAllowed { .. } => {
                 (405, "method-not-allowed", "Method not allowed", Level::Silent, None)
@@ -212,6 +221,19 @@ impl GatewayError {
     pub fn is_quota(&self) -> bool {
         matches!(self, Self::Limited { .. })
     }
+}
+
+fn framing_row(fault: Fault) -> Cells {
+    let (status, code, title) = match fault {
+        Fault::Malformed(_) => (400, "bad-request", "Bad request"),
+        Fault::Content(_) => (400, "bad-body", "Bad body"),
+        Fault::UriTooLong => (414, "uri-too-long", "URI too long"),
+        Fault::HeadTooLarge(_) => (431, "head-too-large", "Request header fields too large"),
+        Fault::Version => (505, "http-version", "HTTP version not supported"),
+        Fault::TransferCoding => (501, "transfer-coding", "Not implemented"),
+        Fault::HeadTimeout => (408, "head-timeout", "Request timeout"),
+    };
+    (status, code, title, Level::Silent, None)
 }
 
 fn listing_row(fault: &ListingFault) -> Cells {

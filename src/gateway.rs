@@ -11,17 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::config::settings::LogFormat;
+use crate::config::settings::{ConnectionLimits, LogFormat, Server};
 use crate::layers::cache::Limits as CacheLimits;
 use crate::layers::observe::Witness;
-use crate::metrics::Metrics;
+use crate::layers::vet::Rules;
+use crate::metrics::{ConnectionMetrics, Metrics};
 use crate::serve::admin::Desk;
-use crate::serve::{AdminService, Drain, Finished, Limits, serve};
+use crate::serve::{AdminService, Drain, Finished, Limits, Refusing, serve};
 use crate::stack::{Parts, stack};
 use crate::store::cache::EntryCache;
 use crate::store::limiter::Budgets;
@@ -118,13 +118,15 @@ impl Gateway {
                 remember_failure: settings.cache.remember_failure,
             },
             purges: Purges::default(),
+            rules: Rules {
+                head: settings.server.limits.head,
+                name: settings.server.via.clone(),
+                trusted_proxies: settings.server.trusted_proxies.clone(),
+            },
+            coming: settings.server.limits.patience.taking,
         };
         let (drain, admin_drain) = (Drain::new(), Drain::new());
-        let limits = Limits {
-            header_timeout: settings.server.header_timeout,
-            max_header_bytes: settings.server.max_header_bytes,
-            max_connections: settings.server.max_connections,
-        };
+        let limits = limits(&settings.server);
         let gateway = Self {
             public: address(&public, settings.server.listen),
             admin: address(&admin, settings.admin.listen),
@@ -138,7 +140,8 @@ impl Gateway {
         tokio::spawn(serve(public, stack(&parts), limits, drain.clone(), connections));
         let admin_service = AdminService::new(metrics, gateway.desk(&parts), drain);
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
-        tokio::spawn(serve(admin, admin_service, limits, admin_drain, Gauge::default()));
+        let uncounted = ConnectionMetrics::default();
+        tokio::spawn(serve(admin, Refusing(admin_service), limits, admin_drain, uncounted));
         Ok(gateway)
     }
 
@@ -214,6 +217,19 @@ impl Gateway {
 
 /// Of the drain's time, how much those who wait for a token may use up.
 const QUEUE_SHARE: f32 = 0.75;
+
+/// What the public listener allows its clients.
+fn limits(server: &Server) -> Limits {
+    let ConnectionLimits { patience, head, max_per_address, max_streams, frames } = server.limits;
+    Limits {
+        patience,
+        head,
+        max_streams,
+        frames,
+        max_connections: server.max_connections,
+        max_connections_per_address: max_per_address,
+    }
+}
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, GatewayFailure> {
     let failed = |source| GatewayFailure::Bind { key, address, source };

@@ -106,6 +106,11 @@ impl http_body::Body for Body {
     }
 }
 
+/// A body was not sent fast enough.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the body came too slowly")]
+pub struct TooSlow;
+
 /// A `Retry-After` in seconds. Rounded up: whoever waits as long as told finds the door open.
 pub fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)

@@ -5,6 +5,7 @@
 //! are made when a configuration is loaded, so that no name is looked up while it is served.
 //! A series appears when it first counts.
 
+mod connection;
 mod endpoint;
 mod families;
 mod label;
@@ -19,6 +20,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+pub use self::connection::{ConnectionMetrics, Cut};
 pub use self::endpoint::{CacheLabel, CacheResult, EndpointMetrics, UpstreamStatus, WalkResult};
 use self::families::Families;
 pub use self::label::LabelMetrics;
@@ -30,8 +32,8 @@ pub struct Metrics {
     families: Families,
     /// `weir_in_flight`
     pub in_flight: Gauge,
-    /// `weir_connections`
-    pub connections: Gauge,
+    /// `weir_connections`, `weir_connections_cut_total`
+    pub connections: ConnectionMetrics,
     /// `weir_cache_entries`; set before encoding.
     pub cache_entries: Gauge,
     /// `weir_cache_bytes`; set before encoding.
@@ -70,7 +72,8 @@ impl Metrics {
             gauge
         };
         let in_flight = gauge("weir_in_flight", "Requests that are being served");
-        let connections = gauge("weir_connections", "Open connections of clients");
+        let open = gauge("weir_connections", "Open connections of clients");
+        let connections = ConnectionMetrics::new(open, &families);
         let cache_entries = gauge("weir_cache_entries", "Answers stored in the cache");
         let cache_bytes =
             gauge("weir_cache_bytes", "Bytes stored in the cache: keys, headers and bodies");

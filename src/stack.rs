@@ -31,6 +31,9 @@ use crate::layers::observe::{ObserveLayer, Witness};
 use crate::layers::render_errors::RenderErrorsLayer;
 use crate::layers::retry::RetryLayer;
 use crate::layers::route::RouteLayer;
+use crate::layers::vet::{Rules, VetLayer};
+use crate::policy::patience::LeastRate;
+use crate::serve::in_time;
 use crate::store::cache::EntryCache;
 use crate::store::purges::Purges;
 
@@ -47,6 +50,10 @@ pub struct Parts {
     pub cache_limits: Limits,
     /// What has been purged.
     pub purges: Purges,
+    /// What is let in.
+    pub rules: Rules,
+    /// How fast the bodies of requests have to come.
+    pub coming: LeastRate,
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -61,11 +68,12 @@ pub fn stack<B>(
 where
     B: http_body::Body<Data = bytes::Bytes, Error: Into<crate::http::BoxError>> + Send + 'static,
 {
-    let clock = &parts.clock;
+    let (clock, via) = (&parts.clock, via(&parts.rules.name));
+    let (coming, time) = (parts.coming, clock.clone());
     ServiceBuilder::new()
         // --- edge zone
-        // one body type from here on
-        .map_request(|request: Request<B>| request.map(Body::stream))
+        // one body type from here on, and one that does not drip for ever
+        .map_request(move |request: Request<B>| request.map(|body| in_time(body, coming, &time)))
         // a caller's id is kept if it can be logged as it stands, else one is made
         .map_request(drop_insane_request_id)
         .set_request_id(REQUEST_ID, MakeUuid)
@@ -77,11 +85,13 @@ where
             header::COOKIE,
         ]))
         // RFC 9110, section 7.6.3
-        .layer(SetResponseHeaderLayer::appending(header::VIA, HeaderValue::from_static("1.1 weir")))
+        .layer(SetResponseHeaderLayer::appending(header::VIA, via.clone()))
         // sees every answer, also the refused ones
         .layer(ObserveLayer::new(Arc::clone(&parts.witness)))
         // below here Err(GatewayError) and panics, above here only answers
         .layer(RenderErrorsLayer)
+        // what no server should answer ends here
+        .layer(VetLayer::new(parts.rules.clone()))
         // sheds load at the door
         .layer(AdmitLayer::default())
         // API key -> client
@@ -107,7 +117,13 @@ where
         // the secret enters here, and nowhere above
         .layer(AuthorizeLayer)
         // --- upstream zone
-        .service(Dispatch::new(clock.clone()))
+        .service(Dispatch::new(clock.clone(), via))
+}
+
+/// RFC 9110, section 7.6.3. The configuration lets no name through that could not stand here.
+fn via(name: &str) -> HeaderValue {
+    let name = HeaderValue::try_from(format!("1.1 {name}"));
+    name.unwrap_or(HeaderValue::from_static("1.1 weir"))
 }
 
 #[derive(Clone, Copy)]

@@ -9,20 +9,14 @@ use super::{DemoOptions, FAILURE, OK, SandboxOptions, complain, say};
 use crate::clock::Clock;
 use crate::config::{self, Env, Settings};
 use crate::gateway::Gateway;
+use crate::metrics::ConnectionMetrics;
 use crate::sandbox::{IdKind, Options, Sandbox};
 use crate::secret::Secret;
-use crate::serve::{Drain, Limits, serve};
+use crate::serve::{Drain, Limits, Refusing, serve};
 use crate::telemetry;
 
 /// The demo's configuration, which is also an example to begin with.
 const DEMO: &str = include_str!("../../config/demo.toml");
-
-/// The sandbox is somebody else's server, and as patient as one.
-const SANDBOX_LIMITS: Limits = Limits {
-    header_timeout: std::time::Duration::from_secs(60),
-    max_header_bytes: 64 * 1024,
-    max_connections: 10_000,
-};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -95,9 +89,8 @@ async fn start_sandbox(
         .await
         .map_err(|error| format!("cannot listen on {listen} (--sandbox or --listen): {error}"))?;
     let at = listener.local_addr()?;
-    let connections = prometheus_client::metrics::gauge::Gauge::default();
-    let service = sandbox.clone();
-    tokio::spawn(serve(listener, service, SANDBOX_LIMITS, drain.clone(), connections));
+    let (limits, uncounted) = (Limits::default(), ConnectionMetrics::default());
+    tokio::spawn(serve(listener, Refusing(sandbox.clone()), limits, drain.clone(), uncounted));
     Ok(at)
 }
 

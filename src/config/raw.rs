@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::units::{Bytes, Part, Plain, Span};
 
 mod cache;
+mod limits;
 mod upstream;
 
 pub(crate) use cache::{CacheMode, CacheRule, PageToken, RefreshAhead, SetCookie, Whole};
+pub(crate) use limits::Limits;
 pub(crate) use upstream::{
     Auth, AuthKind, Endpoint, GrantKind, Label, LabelMode, Parameter, Pool, Reserve, Upstream,
 };
@@ -49,7 +51,7 @@ pub(crate) struct Server {
     pub request_timeout: Span,
     /// From the stop signal until whoever is left is cut off.
     pub drain_timeout: Span,
-    /// Longest a connection may take to send a request's head, or stay idle between requests.
+    /// Longest a connection may take to send a request's head.
     pub header_timeout: Span,
     /// Largest request head.
     pub max_header_bytes: Bytes,
@@ -65,6 +67,13 @@ pub(crate) struct Server {
     pub state_dir: Option<String>,
     /// Whether anonymous callers are welcome on an address that is not loopback.
     pub allow_anonymous: bool,
+    /// Addresses and networks whose `Forwarded` and `X-Forwarded-*` go on; everybody else's are
+    /// removed.
+    pub trusted_proxies: Vec<String>,
+    /// What weir calls itself in `Via`. A request that has passed one of the same name is refused.
+    pub via: String,
+    /// What one client may cost the listener.
+    pub limits: Limits,
 }
 
 impl Default for Server {
@@ -81,6 +90,9 @@ impl Default for Server {
             max_in_flight: 10_000,
             state_dir: None,
             allow_anonymous: false,
+            trusted_proxies: Vec::new(),
+            via: "weir".into(),
+            limits: Limits::default(),
         }
     }
 }

@@ -6,9 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::{StatusCode, Uri};
+use ipnet::IpNet;
 
 use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
+use crate::policy::frames::FrameLimits;
+use crate::policy::framing::HeadLimits;
+use crate::policy::patience::Patience;
 use crate::policy::quota::{LabelSpec, PoolSpec};
 use crate::policy::share::{ClientId, Percent, Share};
 use crate::secret::Fingerprint;
@@ -43,10 +47,12 @@ pub struct Server {
     pub request_timeout: Duration,
     /// From the stop signal until whoever is left is cut off.
     pub drain_timeout: Duration,
-    /// How long a connection may take to send a request's head, or stay idle between requests.
-    pub header_timeout: Duration,
-    /// Largest request head, bytes.
-    pub max_header_bytes: usize,
+    /// What one connection may cost.
+    pub limits: ConnectionLimits,
+    /// Whose word about the client before them is passed on.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Its name in `Via`.
+    pub via: String,
     /// Largest request body, bytes.
     pub max_body_bytes: usize,
     /// Most connections at a time; more wait in the kernel's queue.
@@ -57,6 +63,21 @@ pub struct Server {
     pub state_dir: Option<PathBuf>,
     /// Anonymous callers are welcome on an address that is not loopback.
     pub allow_anonymous: bool,
+}
+
+/// What one connection may cost; `[server.limits]` and its neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// How long it may keep us waiting.
+    pub patience: Patience,
+    /// Heads of its requests.
+    pub head: HeadLimits,
+    /// Connections of its address.
+    pub max_per_address: usize,
+    /// Its streams at a time, over HTTP/2.
+    pub max_streams: u32,
+    /// Its frames, over HTTP/2.
+    pub frames: FrameLimits,
 }
 
 /// `[admin]`

@@ -91,7 +91,7 @@ fn defaults_are_those_documented() {
     let server = &loaded.settings.server;
     assert_eq!(server.listen, "127.0.0.1:8080".parse().unwrap());
     assert_eq!((server.workers, server.max_connections), (0, 10_000));
-    assert_eq!((server.max_header_bytes, server.max_body_bytes), (64 << 10, 1 << 20));
+    assert_eq!((server.limits.head.head_bytes, server.max_body_bytes), (64 << 10, 1 << 20));
     assert_eq!(server.request_timeout, Duration::from_secs(30));
     assert_eq!(loaded.settings.admin.listen, "127.0.0.1:9090".parse().unwrap());
     assert_eq!(loaded.settings.cache.max_bytes, 256 << 20);

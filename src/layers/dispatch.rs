@@ -23,12 +23,13 @@ const OURS: [&str; 5] =
 #[derive(Clone, Debug)]
 pub struct Dispatch {
     clock: Clock,
+    via: HeaderValue,
 }
 
 impl Dispatch {
-    /// Measures answers by this clock.
-    pub fn new(clock: Clock) -> Self {
-        Self { clock }
+    /// Measures answers by this clock, and signs requests so.
+    pub fn new(clock: Clock, via: HeaderValue) -> Self {
+        Self { clock, via }
     }
 }
 
@@ -49,7 +50,7 @@ impl Service<SignedRequest> for Dispatch {
         let clock = self.clock.clone();
         let headers = http.headers_mut();
         // RFC 9110, section 7.6.3: an intermediary adds itself to Via in both directions.
-        headers.append(VIA, HeaderValue::from_static("1.1 weir"));
+        headers.append(VIA, self.via.clone());
         headers
             .entry(USER_AGENT)
             .or_insert(HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION"))));

@@ -14,3 +14,4 @@ pub mod retry;
 pub mod route;
 #[cfg(test)]
 mod testing;
+pub mod vet;

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
 use http::Response;
-use http::header::{AUTHORIZATION, COOKIE, HOST, PROXY_AUTHORIZATION};
+use http::header::{AUTHORIZATION, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION};
 use tower::{Layer, Service};
 
 use crate::error::GatewayError;
@@ -64,8 +64,9 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
     let key = route.key(Some(&client), parameters);
     let mut headers = head.headers;
     strip_hop_by_hop(&mut headers);
-    // Host is for the connection to us, and a cookie would make an answer one client's own.
-    for name in [PROXY_AUTHORIZATION, COOKIE, HOST] {
+    // Host is for the connection to us, what it expects we have done, and a cookie would make an
+    // answer one client's own.
+    for name in [PROXY_AUTHORIZATION, COOKIE, HOST, EXPECT] {
         headers.remove(name);
     }
     // Whatever proved who the client is was for us; where nobody has to prove anything, and no

@@ -59,6 +59,7 @@ labels! {
     Eviction { cause: &'static str }
     Purge { scope: &'static str, mode: &'static str }
     Reload { result: &'static str }
+    Reason { reason: &'static str }
     Build { version: &'static str }
 }
 
@@ -93,6 +94,7 @@ pub(super) struct Families {
     cache_evictions: Family<Eviction, Counter>,
     cache_purges: Family<Purge, Counter>,
     config_reloads: Family<Reload, Counter>,
+    connections_cut: Family<Reason, Counter>,
 }
 
 /// Registers a family under its name and help, and gives it back.
@@ -138,7 +140,12 @@ impl Families {
             cache_evictions: declare(r, "weir_cache_evictions", "Entries that left the cache", Family::default()),
             cache_purges: declare(r, "weir_cache_purges", "Purges by the operator, not counting what they hit", Family::default()),
             config_reloads: declare(r, "weir_config_reloads", "Attempts to load a new configuration", Family::default()),
+            connections_cut: declare(r, "weir_connections_cut", "Connections that were cut off or not taken", Family::default()),
         }
+    }
+
+    pub(super) fn connections_cut(&self, reason: &'static str) -> Counter {
+        self.connections_cut.get_or_create_owned(&Reason { reason })
     }
 
     pub(super) fn retries(&self, upstream: &str) -> Counter {

@@ -30,7 +30,6 @@ const EARNING: u64 = 16 * 1024;
 /// Reads a connection's bytes from its preface on.
 #[derive(Debug)]
 pub struct FrameMeter {
-    limits: FrameLimits,
     header: [u8; HEADER],
     have: usize,
     /// Bytes of the preface, or of the frame at hand, that are still to come.
@@ -67,7 +66,6 @@ impl FrameMeter {
     /// At the beginning of a connection.
     pub fn new(limits: FrameLimits) -> Self {
         Self {
-            limits,
             header: [0; HEADER],
             have: 0,
             skip: PREFACE,
@@ -75,11 +73,6 @@ impl FrameMeter {
             idle: Allowance::of(limits.idle_frames),
             content: 0,
         }
-    }
-
-    /// What it was told when it was made.
-    pub fn limits(&self) -> FrameLimits {
-        self.limits
     }
 
     /// Counts the frames that begin in these bytes.

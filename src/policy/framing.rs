@@ -124,6 +124,11 @@ impl Framing {
         matches!(self.state, State::Start { .. }) && self.seen == 0
     }
 
+    /// Something of a request's head has been seen, and not all of it.
+    pub fn is_in_head(&self) -> bool {
+        matches!(self.state, State::Fields(_)) || self.seen > 0
+    }
+
     /// Nothing more comes of what has begun.
     pub fn refuse(&mut self, fault: Fault) {
         self.state = State::Refused(fault);

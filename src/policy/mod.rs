@@ -33,4 +33,5 @@ pub mod share;
 pub mod spelling;
 pub mod telltale;
 pub mod vary;
+pub mod via;
 pub mod window;

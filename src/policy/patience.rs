@@ -28,7 +28,7 @@ pub struct Signs {
     pub idle: Option<Duration>,
     /// How long ago the head that is still coming began.
     pub head: Option<Duration>,
-    /// How long it has not taken all that we have for it, and what it has taken since.
+    /// How long it has taken nothing of what we have for it, and how much it took before.
     pub blocked: Option<(Duration, u64)>,
 }
 

@@ -8,9 +8,11 @@ pub mod server;
 mod sniff;
 mod socket;
 mod tls;
+mod upload;
 
 pub use admin::AdminService;
 pub use drain::{Drain, Finished};
 pub use listener::{Listener, PassedSockets, Sharing, SocketOptions};
-pub use server::{Entrance, Limits, serve};
+pub use server::{Entrance, Limits, Refusing, serve};
 pub use tls::Tls;
+pub use upload::in_time;

@@ -3,31 +3,39 @@
 //! The loop is our own, over hyper's connections, because every wait on a client has to have an
 //! end: nobody holds a slot by sending nothing, half a preface, half a head, or by staying idle.
 
+mod addresses;
 mod connection;
 #[cfg(test)]
 mod tests;
 
 use std::future::poll_fn;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use futures_util::future::{Either, Ready, ready};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
 
+use self::addresses::Addresses;
 use super::drain::{Drain, Phase};
 use super::listener::{BACKLOG, Listener, Queue};
 use super::socket::Socket;
 use super::tls::Tls;
 use crate::clock::Clock;
+use crate::error::GatewayError;
 use crate::http::{Body, BoxError};
+use crate::metrics::{ConnectionMetrics, Cut};
 use crate::peer::PeerAddr;
+use crate::policy::frames::FrameLimits;
+use crate::policy::framing::{Fault, HeadLimits};
+use crate::policy::patience::{LeastRate, Patience};
 
 /// After an error that says the machine has run out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -36,12 +44,45 @@ const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(1);
 /// What a listener allows its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// For the first byte, for a request's head, and for idling between requests.
-    pub header_timeout: Duration,
-    /// Largest request head; larger ones are answered 431.
-    pub max_header_bytes: usize,
+    /// How long they may be silent: before their first byte, within a head, between requests, and
+    /// while there is an answer to take.
+    pub patience: Patience,
+    /// What a request's head may be.
+    pub head: HeadLimits,
+    /// Streams of one HTTP/2 connection at a time.
+    pub max_streams: u32,
+    /// What the frames of one HTTP/2 connection may cost.
+    pub frames: FrameLimits,
     /// Most connections at a time; more wait in the kernel's queue.
     pub max_connections: usize,
+    /// Most connections of one address at a time; more are closed at once.
+    pub max_connections_per_address: usize,
+}
+
+impl Default for Limits {
+    /// For a server that nobody has written a configuration for.
+    fn default() -> Self {
+        Self {
+            patience: Patience {
+                head: Duration::from_secs(10),
+                idle: Duration::from_mins(1),
+                taking: LeastRate {
+                    grace: Duration::from_secs(20),
+                    per_second: NonZeroU64::new(1024),
+                },
+            },
+            head: HeadLimits {
+                head_bytes: 64 * 1024,
+                uri_bytes: 8 * 1024,
+                field_bytes: 16 * 1024,
+                fields: 100,
+            },
+            max_streams: 128,
+            frames: FrameLimits { resets: 100, idle_frames: 1000 },
+            max_connections: 10_000,
+            max_connections_per_address: 10_000,
+        }
+    }
 }
 
 /// Where clients come in.
@@ -61,13 +102,14 @@ impl From<TcpListener> for Entrance {
 
 /// Serves connections until `drain` closes the listeners; [`Drain::finish`] waits for the rest.
 ///
-/// An `Err` of the service resets the connection without an answer. `open` counts connections.
+/// An `Err` of the service resets the connection without an answer. What is no request reaches it
+/// as one with a [`Fault`] in its extensions, which it has to refuse: see [`Refusing`].
 pub async fn serve<S>(
     entrance: impl Into<Entrance>,
     service: S,
     limits: Limits,
     drain: Drain,
-    open: Gauge,
+    metrics: ConnectionMetrics,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
@@ -77,8 +119,16 @@ pub async fn serve<S>(
     let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
     let Entrance { listeners, tls } = entrance.into();
     let mut doors = Doors { listeners, next: 0 };
-    let server = Server { service, limits, tls, drain: drain.clone(), open };
     let clock = Clock::system();
+    let server = Server {
+        service,
+        limits,
+        tls,
+        drain: drain.clone(),
+        metrics,
+        addresses: Addresses::new(limits.max_connections_per_address),
+        clock: clock.clone(),
+    };
     let mut errors = ErrorLog::default();
     let accepting = async {
         loop {
@@ -113,6 +163,32 @@ pub async fn serve<S>(
     }
 }
 
+/// A service that is not asked about what is no request.
+#[derive(Clone, Debug)]
+pub struct Refusing<S>(pub S);
+
+impl<S> Service<Request<Incoming>> for Refusing<S>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>>,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Either<Ready<Result<Response<Body>, S::Error>>, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let Some(fault) = request.extensions().get::<Fault>() else {
+            return Either::Right(self.0.call(request));
+        };
+        let mut answer = Response::new(Body::from(fault.to_string()));
+        *answer.status_mut() = GatewayError::from(*fault).row().status;
+        Either::Left(ready(Ok(answer)))
+    }
+}
+
 /// All listeners of a server, asked in turn.
 struct Doors {
     listeners: Vec<Listener>,
@@ -140,7 +216,9 @@ struct Server<S> {
     limits: Limits,
     tls: Option<Tls>,
     drain: Drain,
-    open: Gauge,
+    metrics: ConnectionMetrics,
+    addresses: Addresses,
+    clock: Clock,
 }
 
 impl<S> Server<S>
@@ -150,28 +228,32 @@ where
     S::Future: Send,
 {
     fn start(&self, socket: Socket, peer: PeerAddr, slot: Option<OwnedSemaphorePermit>) {
+        let Some(place) = self.addresses.place(peer) else {
+            self.metrics.cut(Cut::Address);
+            return;
+        };
         let server = self.clone();
-        let open = Open::new(&self.open);
+        let open = Open::new(&self.metrics);
         self.drain.spawn_connection(async move {
-            let _held = (slot, open);
+            let _held = (slot, open, place);
             server.connection(socket, peer).await;
         });
     }
 }
 
 /// One open connection in the gauge.
-struct Open(Gauge);
+struct Open(ConnectionMetrics);
 
 impl Open {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
+    fn new(metrics: &ConnectionMetrics) -> Self {
+        metrics.open.inc();
+        Self(metrics.clone())
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.dec();
+        self.0.open.dec();
     }
 }
 

@@ -7,6 +7,7 @@ mod auth;
 mod cache_rule;
 mod clients;
 mod endpoints;
+mod limits;
 mod listing;
 mod names;
 mod parameters;

@@ -1,12 +1,14 @@
 //! `[server]`, `[admin]`, `[log]` and `[cache]`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
+use ipnet::IpNet;
 
 use super::Outside;
+use super::limits::limits;
 use super::secret::Secrets;
 use crate::config::fault::{Report, nearest};
 use crate::config::raw::{self, Raw};
@@ -16,7 +18,7 @@ use crate::secret::Fingerprint;
 
 const MOST_WORKERS: u32 = 1024;
 /// hyper refuses to work with a smaller buffer.
-const LEAST_HEADER_BYTES: u64 = 8 << 10;
+pub(super) const LEAST_HEADER_BYTES: u64 = 8 << 10;
 const MOST_HEADER_BYTES: u64 = 16 << 20;
 /// A body may be held in memory to be sent twice.
 const MOST_BODY_BYTES: u64 = 1 << 30;
@@ -69,14 +71,44 @@ fn server(raw: &raw::Server, report: &mut Report) -> Server {
         workers: size(raw.workers.into()),
         request_timeout: positive("server.request_timeout", raw.request_timeout, report),
         drain_timeout: positive("server.drain_timeout", raw.drain_timeout, report),
-        header_timeout: positive("server.header_timeout", raw.header_timeout, report),
-        max_header_bytes: size(raw.max_header_bytes.0),
+        limits: limits(raw, report),
+        trusted_proxies: networks("server.trusted_proxies", &raw.trusted_proxies, report),
+        via: via(&raw.via, report),
         max_body_bytes: size(raw.max_body_bytes.0),
         max_connections: some("server.max_connections", raw.max_connections, report),
         max_in_flight: some("server.max_in_flight", raw.max_in_flight, report),
         state_dir: None,
         allow_anonymous: raw.allow_anonymous,
     }
+}
+
+/// Most networks that are looked through on every request.
+const MOST_NETWORKS: usize = 64;
+
+fn networks(path: &str, raw: &[String], report: &mut Report) -> Vec<IpNet> {
+    if raw.len() > MOST_NETWORKS {
+        report.fault(path, format!("lists more than {MOST_NETWORKS}"));
+    }
+    let network = |text: &String| {
+        let address = || text.parse::<IpAddr>().map(|one| IpNet::from(one.to_canonical()));
+        let found = text.parse::<IpNet>().or_else(|_| address());
+        if found.is_err() {
+            let why = format!("{text:?} is neither an address nor a network");
+            report.fault_try(path, why, r#"write "10.0.0.7" or "10.0.0.0/8""#);
+        }
+        found.ok()
+    };
+    raw.iter().filter_map(network).collect()
+}
+
+/// RFC 9110, section 7.6.3: a pseudonym is a token.
+fn via(name: &str, report: &mut Report) -> String {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(legal) {
+        let why = format!("{name:?} is no name of 1 to 64 letters, digits, '-', '.' and '_'");
+        report.fault("server.via", why);
+    }
+    name.to_owned()
 }
 
 /// Where the day's spend is kept.
@@ -166,20 +198,20 @@ pub(super) fn positive(path: &str, Span(span): Span, report: &mut Report) -> Dur
     span
 }
 
-fn some(path: &str, number: u32, report: &mut Report) -> usize {
+pub(super) fn some(path: &str, number: u32, report: &mut Report) -> usize {
     if number == 0 {
         report.fault(path, "is zero");
     }
     size(number.into())
 }
 
-fn at_most(path: &str, number: u64, most: u64, report: &mut Report) {
+pub(super) fn at_most(path: &str, number: u64, most: u64, report: &mut Report) {
     if number > most {
         report.fault(path, format!("is more than {most}"));
     }
 }
 
-fn size(number: u64) -> usize {
+pub(super) fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 

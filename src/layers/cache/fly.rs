@@ -14,7 +14,7 @@ use super::land::{Arrived, Landed};
 use super::status::{Forward, Status};
 use super::{Answer, Bypass};
 use crate::error::GatewayError;
-use crate::http::Body;
+use crate::http::{Body, TooSlow};
 use crate::policy::cache_key::CacheKey;
 use crate::policy::coding::plain_tags;
 use crate::policy::endpoint::CacheRule;
@@ -51,9 +51,8 @@ where
         let body = tokio::time::timeout_at(until, body).await;
         let body = body.unwrap_or(Err(GatewayError::BodyTimeout))?;
         let answer = tokio::time::timeout_at(until, async {
-            // The body goes on whole, with its own length, and nobody has to be asked to continue.
+            // The body goes on whole, with its own length.
             headers.remove(header::CONTENT_LENGTH);
-            headers.remove(header::EXPECT);
             // The upstream has never heard of the tags of codings that are made here.
             for name in [header::IF_MATCH, header::IF_NONE_MATCH, header::IF_RANGE] {
                 if let Some(plain) = headers.get(&name).and_then(plain_tags) {
@@ -156,6 +155,7 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, GatewayError> {
     match Limited::new(body, limit).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(GatewayError::BodyTooLarge { limit }),
+        Err(error) if error.is::<TooSlow>() => Err(GatewayError::BodyTimeout),
         Err(_broken_off) => Err(GatewayError::BadBody),
     }
 }

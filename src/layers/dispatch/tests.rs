@@ -57,7 +57,7 @@ fn request(rig: &Rig, base: &str, record: &Arc<Record>) -> SignedRequest {
 async fn the_request_goes_out_signed_by_us_and_the_answer_comes_in_end_to_end() {
     let (rig, base, record) = (Rig::new(), echo().await, Arc::<Record>::default());
     let before = rig.clock.now();
-    let dispatch = Dispatch::new(rig.clock.clone());
+    let dispatch = Dispatch::new(rig.clock.clone(), HeaderValue::from_static("1.1 weir"));
     let answer: Response<Body> = send(&dispatch, request(&rig, &base, &record)).await.unwrap();
     let SentAt(sent_at) = *answer.extensions().get().unwrap();
     assert!(sent_at >= before && sent_at <= rig.clock.now());
@@ -84,7 +84,11 @@ async fn an_upstream_that_is_not_there_is_counted_by_what_went_wrong() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         format!("http://{}", listener.local_addr().unwrap())
     };
-    let outcome = send(&Dispatch::new(rig.clock.clone()), request(&rig, &base, &record)).await;
+    let outcome = send(
+        &Dispatch::new(rig.clock.clone(), HeaderValue::from_static("1.1 weir")),
+        request(&rig, &base, &record),
+    )
+    .await;
     assert_eq!(code(&outcome), "upstream-failed");
     let series =
         "weir_upstream_requests_total{upstream=\"zoom\",endpoint=\"things\",status=\"connect\"}";

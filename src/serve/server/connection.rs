@@ -1,10 +1,13 @@
 //! One connection, from its first byte to its last.
 
 mod answer;
+mod frames;
+mod guard;
+mod pulse;
 mod streams;
 
 use std::future::{Future as _, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -17,10 +20,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tower::Service;
 
 use self::answer::{Line, Requests, Who};
+use self::frames::{Found, Frames};
+use self::guard::Guard;
+use self::pulse::{Metered, Pulse};
 use self::streams::Streams;
 use super::Server;
 use crate::http::{Body, BoxError};
+use crate::metrics::Cut;
 use crate::peer::PeerAddr;
+use crate::policy::patience::{Patience, Signs, Verdict};
 use crate::serve::drain::{Drain, NOTICE, Phase};
 use crate::serve::sniff::{Version, sniff};
 use crate::serve::socket::{Rewind, Socket, Wire};
@@ -28,13 +36,29 @@ use crate::serve::tls::{Secured, Tls};
 
 /// Read and write buffers of one HTTP/1 connection, and what one HTTP/2 stream may have unsent.
 const MAX_BUFFER: usize = 64 * 1024;
-const MAX_STREAMS: u32 = 128;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Streams of one HTTP/2 connection that we reset because of what the client did; a client that
+/// provokes more is made to leave.
+const MAX_PROVOKED_RESETS: usize = 64;
+
+/// Field lines that hyper reads without an allocation of its own.
+const HYPER_FIELDS: usize = 100;
+
+/// After so long with nothing to do, an HTTP/1 connection gives back all that hyper holds for it.
+const PARK_AFTER: Duration = Duration::from_secs(1);
 
 /// After our last byte, bytes still arriving are thrown away for so long, up to so many.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
+
+/// What becomes of an HTTP/1 connection.
+enum Next<I> {
+    /// It has nothing to do, and waits without hyper.
+    Rests(Guard<Metered<I>>),
+    Closes(I),
+    IsReset(I),
+}
 
 impl<S> Server<S>
 where
@@ -58,7 +82,7 @@ where
         let mut stream = Rewind::new(socket);
         let found = tokio::select! {
             biased;
-            found = sniff(&mut stream, self.limits.header_timeout) => found,
+            found = sniff(&mut stream, self.limits.patience.head) => found,
             () = last_look(&self.drain) => return,
         };
         match found {
@@ -74,7 +98,7 @@ where
     async fn secured(self, tls: &Tls, socket: Socket, peer: PeerAddr) {
         // Boxed: it is large, and over soon.
         let handshake = Box::pin(tls.accept(socket));
-        let handshake = tokio::time::timeout(self.limits.header_timeout, handshake);
+        let handshake = tokio::time::timeout(self.limits.patience.head, handshake);
         let shaken = tokio::select! {
             biased;
             shaken = handshake => shaken,
@@ -95,66 +119,120 @@ where
     /// Everything from here on is HTTP, over whatever it is.
     async fn speak<I: Wire>(self, version: Version, stream: I, who: Who) {
         match version {
+            Version::Http1 => self.http1(stream, who).await,
             // Boxed, so that an idle connection is charged for the protocol it speaks alone.
-            Version::Http1 => Box::pin(self.http1(stream, who)).await,
             Version::Http2 => Box::pin(self.http2(stream, who)).await,
         }
     }
 
     async fn http1<I: Wire>(self, stream: I, who: Who) {
-        let Self { service, limits, drain, .. } = self;
-        let peer = who.peer;
-        let line = Arc::new(Line::new(who, Some(drain.clone())));
-        let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
-            .max_header_size(limits.max_header_bytes)
-            .max_buf_size(MAX_BUFFER.max(limits.max_header_bytes))
-            .keep_alive(true)
-            .half_close(false);
-        let requests = Requests::new(service, Arc::clone(&line));
-        let mut connection = builder.serve_connection(TokioIo::new(stream), requests);
-        let undisturbed = tokio::select! {
-            biased;
-            ended = &mut connection => Some(ended),
-            () = drain.reached(Phase::Closing) => None,
-        };
-        let ended = if let Some(ended) = undisturbed {
-            ended
-        } else {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
-        };
-        if let Err(error) = &ended {
-            tracing::debug!(%error, ?peer, "connection ended early");
-        }
-        let stream = connection.into_parts().io.into_inner();
-        if line.is_refused() {
-            stream.reset();
-        } else {
-            linger(stream, &drain).await;
+        let pulse = Arc::new(Pulse::new(&self.clock));
+        let line = Arc::new(Line::new(who, Some(self.drain.clone())));
+        let metered = Metered::new(stream, Arc::clone(&pulse));
+        let mut guard =
+            Guard::new(metered, self.limits.head, Arc::clone(&line), Arc::clone(&pulse));
+        loop {
+            // Boxed, so that a connection at rest is not charged for hyper's buffers.
+            match Box::pin(self.clone().active(guard, &line, &pulse)).await {
+                Next::Rests(at_rest) => guard = at_rest,
+                Next::Closes(stream) => return linger(stream, &self.drain).await,
+                Next::IsReset(stream) => return stream.reset(),
+            }
+            if !wakes(&mut guard, &pulse, self.limits.patience, &self.drain).await {
+                return linger(guard.into_inner().into_inner(), &self.drain).await;
+            }
         }
     }
 
+    /// As long as it has something to do, and a moment longer.
+    async fn active<I: Wire>(
+        self,
+        guard: Guard<Metered<I>>,
+        line: &Arc<Line>,
+        pulse: &Arc<Pulse>,
+    ) -> Next<I> {
+        let mut builder = http1::Builder::new();
+        builder
+            .max_header_size(self.limits.head.head_bytes)
+            .max_buf_size(MAX_BUFFER.max(self.limits.head.head_bytes))
+            .keep_alive(true)
+            .half_close(false);
+        if self.limits.head.fields > HYPER_FIELDS {
+            builder.max_headers(self.limits.head.fields);
+        }
+        let requests = Requests::new(self.service, Arc::clone(line), Arc::clone(pulse));
+        let mut connection = builder.serve_connection(TokioIo::new(guard), requests);
+        let mut closing = pin!(self.drain.reached(Phase::Closing));
+        let mut look = pin!(tokio::time::sleep(PARK_AFTER));
+        let mut leaving = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, peer = ?line.peer(), "connection ended early");
+                    }
+                    break;
+                }
+                () = closing.as_mut(), if !leaving => {
+                    leaving = true;
+                    Pin::new(&mut connection).graceful_shutdown();
+                }
+                () = look.as_mut() => {
+                    let signs = pulse.signs();
+                    if !leaving && signs.idle.is_some_and(|idle| idle >= PARK_AFTER) {
+                        return at_rest(connection.into_parts());
+                    }
+                    let again = match self.limits.patience.judge(&signs) {
+                        Verdict::LookAgain(time) => time.min(PARK_AFTER),
+                        Verdict::Idle => {
+                            leaving = true;
+                            Pin::new(&mut connection).graceful_shutdown();
+                            PARK_AFTER
+                        }
+                        Verdict::HeadLate => {
+                            self.metrics.cut(Cut::Head);
+                            line.head_is_late();
+                            PARK_AFTER
+                        }
+                        Verdict::Stalled => {
+                            self.metrics.cut(Cut::Stalled);
+                            let stream = connection.into_parts().io.into_inner();
+                            return Next::IsReset(stream.into_inner().into_inner());
+                        }
+                    };
+                    look.set(tokio::time::sleep(again));
+                }
+            }
+        }
+        let stream = connection.into_parts().io.into_inner().into_inner().into_inner();
+        if line.is_reset() { Next::IsReset(stream) } else { Next::Closes(stream) }
+    }
+
     async fn http2<I: Wire>(self, stream: I, who: Who) {
-        let Self { service, limits, drain, .. } = self;
-        let peer = who.peer;
-        let streams = Streams::default();
+        let Self { service, limits, drain, metrics, clock, .. } = self;
+        let (peer, patience) = (who.peer, limits.patience);
+        let pulse = Arc::new(Pulse::new(&clock));
+        let streams = Streams::new(&clock, patience.taking);
         let mut builder = http2::Builder::new(streams.clone());
         builder
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+            .max_concurrent_streams(limits.max_streams)
+            .max_local_error_reset_streams(MAX_PROVOKED_RESETS)
+            .max_header_list_size(u32::try_from(limits.head.head_bytes).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(MAX_BUFFER)
-            .keep_alive_interval(limits.header_timeout);
-        let requests = Requests::new(service, Arc::new(Line::new(who, None)));
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), requests));
+            .keep_alive_interval(patience.head);
+        let requests = Requests::new(service, Arc::new(Line::new(who, None)), Arc::clone(&pulse));
+        let found = Found::default();
+        let metered = Metered::new(stream, Arc::clone(&pulse));
+        let frames = Frames::new(metered, limits.frames, found.clone());
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(frames), requests));
         let mut draining = pin!(drain.reached(Phase::Draining));
         let mut closing = pin!(drain.reached(Phase::Closing));
-        let mut idle_check = pin!(tokio::time::sleep(limits.header_timeout));
+        let mut idle_check = pin!(tokio::time::sleep(patience.idle));
+        let mut stall_check = pin!(tokio::time::sleep(patience.taking.grace));
         let mut seen = streams.started();
         let mut leaving = false;
         let ended = loop {
@@ -181,14 +259,50 @@ where
                         connection.as_mut().graceful_shutdown();
                     }
                     seen = streams.started();
-                    idle_check.set(tokio::time::sleep(limits.header_timeout));
+                    idle_check.set(tokio::time::sleep(patience.idle));
+                }
+                () = stall_check.as_mut() => {
+                    let blocked = Signs { blocked: pulse.signs().blocked, ..Signs::default() };
+                    let Verdict::LookAgain(time) = patience.judge(&blocked) else {
+                        metrics.cut(Cut::Stalled);
+                        return;
+                    };
+                    stall_check.set(tokio::time::sleep(time));
                 }
             }
         };
+        if let Some(why) = found.cut() {
+            metrics.cut(why);
+        }
         if let Err(error) = ended {
             tracing::debug!(%error, ?peer, "connection ended early");
         }
     }
+}
+
+/// Until there is something to do again; `false` when there will not be.
+async fn wakes<I: Wire>(
+    guard: &mut Guard<Metered<I>>,
+    pulse: &Pulse,
+    patience: Patience,
+    drain: &Drain,
+) -> bool {
+    let rested = pulse.signs().idle.unwrap_or_default();
+    tokio::select! {
+        biased;
+        filled = guard.filled() => filled.unwrap_or(false),
+        () = tokio::time::sleep(patience.idle.saturating_sub(rested)) => false,
+        () = last_look(drain) => false,
+    }
+}
+
+/// What hyper held is given back. It holds no bytes of a request: it was shown none.
+fn at_rest<I, S>(parts: http1::Parts<TokioIo<Guard<Metered<I>>>, S>) -> Next<I> {
+    let guard = parts.io.into_inner();
+    if parts.read_buf.is_empty() && guard.is_at_rest() {
+        return Next::Rests(guard);
+    }
+    Next::Closes(guard.into_inner().into_inner())
 }
 
 /// A connection that came out of the kernel's queue at the last moment may have sent its request

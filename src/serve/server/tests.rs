@@ -21,20 +21,24 @@ use crate::serve::Finished;
 /// No test waits that long unless it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const LIMITS: Limits = Limits {
-    header_timeout: Duration::from_secs(30),
-    max_header_bytes: 32 * 1024,
-    max_connections: 100,
-};
+fn limits() -> Limits {
+    let patience = Patience { head: Duration::from_secs(30), ..Limits::default().patience };
+    let head = HeadLimits { head_bytes: 32 * 1024, ..Limits::default().head };
+    Limits { patience, head, max_connections: 100, ..Limits::default() }
+}
 
-const IMPATIENT: Limits = Limits { header_timeout: Duration::from_millis(200), ..LIMITS };
+fn impatient() -> Limits {
+    let short = Duration::from_millis(200);
+    let patience = Patience { head: short, idle: short, ..limits().patience };
+    Limits { patience, ..limits() }
+}
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: weir\r\n\r\n";
 
 struct Fixture {
     address: SocketAddr,
     drain: Drain,
-    open: Gauge,
+    open: prometheus_client::metrics::gauge::Gauge,
     server: JoinHandle<()>,
     /// Paths of requests the service has begun.
     begun: mpsc::Receiver<String>,
@@ -55,7 +59,8 @@ impl Drop for SayEnded {
 async fn start(limits: Limits) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (drain, open) = (Drain::new(), Gauge::default());
+    let (drain, metrics) = (Drain::new(), ConnectionMetrics::default());
+    let open = metrics.open.clone();
     let (say_begun, begun) = mpsc::channel(100);
     let (say_ended, ended) = mpsc::channel(100);
     let release = Arc::new(Semaphore::new(0));
@@ -77,7 +82,7 @@ async fn start(limits: Limits) -> Fixture {
             Ok(Response::new(Body::from(peer.to_string())))
         }
     });
-    let server = tokio::spawn(serve(listener, service, limits, drain.clone(), open.clone()));
+    let server = tokio::spawn(serve(listener, Refusing(service), limits, drain.clone(), metrics));
     Fixture { address, drain, open, server, begun, release, ended }
 }
 
@@ -135,17 +140,22 @@ async fn answer(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn a_client_that_says_too_little_is_let_go() {
-    let fixture = start(IMPATIENT).await;
+    let fixture = start(impatient()).await;
     let half_a_preface = &b"PRI * HTTP/2.0\r\n"[..];
-    for said in [&b""[..], b"P", b"PRI", half_a_preface, b"GET / HT", b"GET / HTTP/1.1\r\nHost:"] {
+    for said in [&b""[..], b"P", b"PRI", half_a_preface] {
         let mut stream = fixture.send(said).await;
         assert_eq!(rest(&mut stream).await, "", "after {said:?}");
+    }
+    for said in [&b"GET / HT"[..], b"GET / HTTP/1.1\r\nHost:"] {
+        let mut stream = fixture.send(said).await;
+        let told = rest(&mut stream).await;
+        assert!(told.starts_with("HTTP/1.1 408 "), "after {said:?}: {told}");
     }
 }
 
 #[tokio::test]
 async fn an_idle_connection_is_let_go() {
-    let fixture = start(IMPATIENT).await;
+    let fixture = start(impatient()).await;
     let mut stream = fixture.send(GET).await;
     assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));
     assert_eq!(rest(&mut stream).await, "");
@@ -153,7 +163,7 @@ async fn an_idle_connection_is_let_go() {
 
 #[tokio::test]
 async fn a_preface_and_nothing_more_is_let_go() {
-    let fixture = start(IMPATIENT).await;
+    let fixture = start(impatient()).await;
     let mut stream = fixture.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     let mut bytes = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("closed").unwrap();
@@ -161,7 +171,7 @@ async fn a_preface_and_nothing_more_is_let_go() {
 
 #[tokio::test]
 async fn requests_in_pieces_are_served_and_know_their_peer() {
-    let mut fixture = start(LIMITS).await;
+    let mut fixture = start(limits()).await;
     let mut stream = fixture.connect().await;
     stream.set_nodelay(true).unwrap();
     for piece in [&b"P"[..], b"RI", b" / HTTP/1.1\r\nHo", b"st: weir\r\n\r\n"] {
@@ -188,7 +198,7 @@ fn http2_get(path: &str) -> Request<Empty<Bytes>> {
 
 #[tokio::test]
 async fn http2_with_prior_knowledge_is_served() {
-    let fixture = start(LIMITS).await;
+    let fixture = start(limits()).await;
     let stream = fixture.connect().await;
     let local = stream.local_addr().unwrap().to_string();
     let mut client = http2_client(stream).await;
@@ -202,12 +212,12 @@ async fn http2_with_prior_knowledge_is_served() {
 
 #[tokio::test]
 async fn an_idle_http2_connection_is_let_go_and_a_busy_one_is_not() {
-    let mut fixture = start(IMPATIENT).await;
+    let mut fixture = start(impatient()).await;
     let mut client = http2_client(fixture.connect().await).await;
     let mut held = tokio::spawn(client.send_request(http2_get("/held")));
     assert_eq!(fixture.begun().await, "/held");
     // Longer than a connection that is idle would live.
-    assert!(timeout(IMPATIENT.header_timeout * 5, &mut held).await.is_err());
+    assert!(timeout(impatient().patience.head * 5, &mut held).await.is_err());
     fixture.release.add_permits(1);
     assert_eq!(held.await.unwrap().unwrap().status(), 200);
     let gone = async {
@@ -221,7 +231,7 @@ async fn an_idle_http2_connection_is_let_go_and_a_busy_one_is_not() {
 
 #[tokio::test]
 async fn a_head_that_is_too_large_is_431_and_the_answer_arrives() {
-    let mut fixture = start(LIMITS).await;
+    let mut fixture = start(limits()).await;
     let mut head = b"GET / HTTP/1.1\r\nHost: weir\r\nX-Large: ".to_vec();
     head.resize(40_000, b'a');
     head.extend_from_slice(b"\r\n\r\n");
@@ -233,7 +243,7 @@ async fn a_head_that_is_too_large_is_431_and_the_answer_arrives() {
 
 #[tokio::test]
 async fn an_answer_given_before_the_body_was_read_arrives() {
-    let fixture = start(LIMITS).await;
+    let fixture = start(limits()).await;
     let mut request = b"POST / HTTP/1.1\r\nHost: weir\r\nContent-Length: 700000\r\n\r\n".to_vec();
     request.resize(request.len() + 700_000, b'a');
     // The kernel keeps little of it for the client: the server has to go on taking it.
@@ -247,7 +257,7 @@ async fn an_answer_given_before_the_body_was_read_arrives() {
 
 #[tokio::test]
 async fn an_error_of_the_service_resets_the_connection() {
-    let mut fixture = start(LIMITS).await;
+    let mut fixture = start(limits()).await;
     let mut stream = fixture.requesting("/reset").await;
     let mut bytes = Vec::new();
     let error = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap_err();
@@ -257,7 +267,7 @@ async fn an_error_of_the_service_resets_the_connection() {
 
 #[tokio::test]
 async fn connections_above_the_limit_wait_for_a_slot() {
-    let limits = Limits { max_connections: 2, ..LIMITS };
+    let limits = Limits { max_connections: 2, ..limits() };
     let mut fixture = start(limits).await;
     let first = fixture.requesting("/held").await;
     let _second = fixture.requesting("/held").await;
@@ -271,7 +281,7 @@ async fn connections_above_the_limit_wait_for_a_slot() {
 
 #[tokio::test]
 async fn drain_answers_what_is_in_flight_and_closes_what_is_idle() {
-    let mut fixture = start(LIMITS).await;
+    let mut fixture = start(limits()).await;
     let mut silent = fixture.connect().await;
     let mut idle = fixture.send(GET).await;
     answer(&mut idle).await;
@@ -300,7 +310,7 @@ async fn drain_answers_what_is_in_flight_and_closes_what_is_idle() {
 
 #[tokio::test]
 async fn while_draining_a_kept_alive_request_is_answered_and_told_to_leave() {
-    let mut fixture = start(LIMITS).await;
+    let mut fixture = start(limits()).await;
     let mut stream = fixture.send(GET).await;
     answer(&mut stream).await;
     fixture.drain.begin();
@@ -313,7 +323,7 @@ async fn while_draining_a_kept_alive_request_is_answered_and_told_to_leave() {
 
 #[tokio::test]
 async fn a_request_that_waited_in_the_kernel_is_answered() {
-    let limits = Limits { max_connections: 1, ..LIMITS };
+    let limits = Limits { max_connections: 1, ..limits() };
     let mut fixture = start(limits).await;
     let mut first = fixture.requesting("/held").await;
     let mut waiting = fixture.send(GET).await;
@@ -328,7 +338,7 @@ async fn a_request_that_waited_in_the_kernel_is_answered() {
 
 #[tokio::test]
 async fn the_deadline_cuts_what_hangs_and_counts_it() {
-    let mut fixture = start(LIMITS).await;
+    let mut fixture = start(limits()).await;
     let mut hanging = fixture.requesting("/for-ever").await;
     let mut client = http2_client(fixture.connect().await).await;
     let streaming = tokio::spawn(client.send_request(http2_get("/for-ever")));
@@ -345,7 +355,7 @@ async fn the_deadline_cuts_what_hangs_and_counts_it() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_of_a_busy_client_is_lost_in_a_drain() {
-    let fixture = start(LIMITS).await;
+    let fixture = start(limits()).await;
     let Fixture { mut begun, address, drain, .. } = fixture;
     let clients: Vec<_> = (0..20)
         .map(|_| {
@@ -394,7 +404,13 @@ async fn a_service_may_be_infallible() {
     let service = service_fn(|_: Request<Incoming>| async {
         Ok::<_, Infallible>(Response::new(Body::Empty))
     });
-    let server = tokio::spawn(serve(listener, service, LIMITS, drain.clone(), Gauge::default()));
+    let server = tokio::spawn(serve(
+        listener,
+        service,
+        limits(),
+        drain.clone(),
+        ConnectionMetrics::default(),
+    ));
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(GET).await.unwrap();
     assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200 OK\r\n"));

@@ -3,15 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpListener;
 use weir::clock::Clock;
 use weir::config::{Env, from_text};
 use weir::gateway::Gateway;
+use weir::metrics::ConnectionMetrics;
 use weir::sandbox::{Label, LabelCount, Options, Sandbox};
-use weir::serve::{Drain, Limits, serve};
+use weir::serve::{Drain, Limits, Refusing, serve};
 
 use super::{Answer, Client, Metrics, clock};
 
@@ -93,12 +92,8 @@ base_url = "http://SANDBOX/v2"
 pub(crate) async fn serve_sandbox(sandbox: &Sandbox) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let limits = Limits {
-        header_timeout: Duration::from_secs(60),
-        max_header_bytes: 64 * 1024,
-        max_connections: 10_000,
-    };
-    tokio::spawn(serve(listener, sandbox.clone(), limits, Drain::new(), Gauge::default()));
+    let (limits, uncounted) = (Limits::default(), ConnectionMetrics::default());
+    tokio::spawn(serve(listener, Refusing(sandbox.clone()), limits, Drain::new(), uncounted));
     address
 }
 

@@ -3,19 +3,24 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt as _};
 
-use crate::http::Body;
+use super::pulse::{Busy, Pulse};
+use super::streams;
+use crate::http::{Body, BoxError};
 use crate::peer::{PeerAddr, PeerCertificate};
+use crate::policy::framing::Fault;
 use crate::serve::drain::Drain;
 
 /// Who is at the other end.
@@ -28,22 +33,55 @@ pub(super) struct Who {
 
 /// What the requests of one connection share.
 pub(super) struct Line {
-    peer: PeerAddr,
-    certificate: Option<PeerCertificate>,
+    who: Who,
     /// HTTP/1 alone says `Connection: close`; HTTP/2 has GOAWAY.
     closes_with: Option<Drain>,
-    refused: AtomicBool,
+    /// Which request is no request, and why; the first is 1.
+    refused: OnceLock<(u64, Fault)>,
+    requests: AtomicU64,
+    late: AtomicBool,
+    reset: AtomicBool,
 }
 
 impl Line {
     pub(super) fn new(who: Who, closes_with: Option<Drain>) -> Self {
-        let Who { peer, certificate } = who;
-        Self { peer, certificate, closes_with, refused: AtomicBool::new(false) }
+        Self {
+            who,
+            closes_with,
+            refused: OnceLock::new(),
+            requests: AtomicU64::new(0),
+            late: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn peer(&self) -> PeerAddr {
+        self.who.peer
     }
 
     /// Whether the service answered with an error, which means: no answer.
-    pub(super) fn is_refused(&self) -> bool {
-        self.refused.load(Ordering::Relaxed)
+    pub(super) fn is_reset(&self) -> bool {
+        self.reset.load(Relaxed)
+    }
+
+    /// The request of this number is none.
+    pub(super) fn refuse(&self, number: u64, fault: Fault) {
+        self.refused.get_or_init(|| (number, fault));
+    }
+
+    /// The head that is coming has taken too long.
+    pub(super) fn head_is_late(&self) {
+        self.late.store(true, Relaxed);
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Relaxed)
+    }
+
+    /// One more request; why it is none.
+    fn next(&self) -> Option<Fault> {
+        let number = self.requests.fetch_add(1, Relaxed) + 1;
+        self.refused.get().filter(|(refused, _)| *refused == number).map(|(_, fault)| *fault)
     }
 }
 
@@ -51,11 +89,12 @@ impl Line {
 pub(super) struct Requests<S> {
     service: S,
     line: Arc<Line>,
+    pulse: Arc<Pulse>,
 }
 
 impl<S> Requests<S> {
-    pub(super) fn new(service: S, line: Arc<Line>) -> Self {
-        Self { service, line }
+    pub(super) fn new(service: S, line: Arc<Line>, pulse: Arc<Pulse>) -> Self {
+        Self { service, line, pulse }
     }
 }
 
@@ -63,16 +102,24 @@ impl<S> hyper::service::Service<Request<Incoming>> for Requests<S>
 where
     S: Service<Request<Incoming>, Response = Response<Body>> + Clone,
 {
-    type Response = Response<Body>;
+    type Response = Response<Sent>;
     type Error = S::Error;
     type Future = Answer<S>;
 
     fn call(&self, mut request: Request<Incoming>) -> Answer<S> {
-        request.extensions_mut().insert(self.line.peer);
-        if let Some(certificate) = &self.line.certificate {
-            request.extensions_mut().insert(certificate.clone());
+        let extensions = request.extensions_mut();
+        extensions.insert(self.line.who.peer);
+        if let Some(certificate) = &self.line.who.certificate {
+            extensions.insert(certificate.clone());
         }
-        Answer { answer: self.service.clone().oneshot(request), line: Arc::clone(&self.line) }
+        if let Some(fault) = self.line.next() {
+            extensions.insert(fault);
+        }
+        Answer {
+            answer: self.service.clone().oneshot(request),
+            line: Arc::clone(&self.line),
+            busy: Some(self.pulse.busy()),
+        }
     }
 }
 
@@ -84,6 +131,7 @@ pin_project! {
         #[pin]
         answer: Oneshot<S, Request<Incoming>>,
         line: Arc<Line>,
+        busy: Option<Busy>,
     }
 }
 
@@ -91,7 +139,7 @@ impl<S> Future for Answer<S>
 where
     S: Service<Request<Incoming>, Response = Response<Body>>,
 {
-    type Output = Result<Response<Body>, S::Error>;
+    type Output = Result<Response<Sent>, S::Error>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -101,9 +149,57 @@ where
                 if this.line.closes_with.as_ref().is_some_and(Drain::is_draining) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
+                streams::answered();
             }
-            Err(_) => this.line.refused.store(true, Ordering::Relaxed),
+            Err(_) => this.line.reset.store(true, Relaxed),
         }
-        Poll::Ready(answer)
+        let busy = this.busy.take();
+        Poll::Ready(answer.map(|answer| answer.map(|body| Sent { body, _busy: busy })))
+    }
+}
+
+/// Largest piece that is handed over at once: what HTTP/2 has taken it keeps, whether or not the
+/// client ever opens its window for it.
+const PIECE: usize = super::MAX_BUFFER;
+
+/// An answer's body on its way out.
+#[derive(Debug)]
+pub(super) struct Sent {
+    body: Body,
+    _busy: Option<Busy>,
+}
+
+impl http_body::Body for Sent {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Body::Full(bytes) = &mut self.body
+            && bytes.len() > PIECE
+        {
+            let piece = bytes.split_to(PIECE);
+            streams::handed_over(piece.len());
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        match &frame {
+            Poll::Pending => streams::waits_for_us(),
+            Poll::Ready(Some(Ok(frame))) => {
+                streams::handed_over(frame.data_ref().map_or(0, Bytes::len));
+            }
+            Poll::Ready(_) => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

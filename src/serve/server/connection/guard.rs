@@ -1,0 +1,215 @@
+//! Stands between the socket and hyper's HTTP/1 parser, and lets nothing through that could be
+//! read in two ways.
+//!
+//! hyper sees whole heads and whole chunk sizes that [`Framing`] has found good. In place of a bad
+//! head it sees a request of our own, which the service knows and refuses in its turn, so that
+//! whoever sent good requests before it gets their answers; in place of bad content it sees what
+//! it will not take for content. After either it sees nothing more.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::answer::Line;
+use super::pulse::Pulse;
+use crate::policy::framing::{Fault, Framing, HeadLimits, Verdict};
+
+/// Stands for a head that is refused. No method is known, and `-` is none.
+const REFUSED_HEAD: &[u8] = b"- / HTTP/1.1\r\nhost: -\r\nconnection: close\r\n\r\n";
+/// Stands for content that is refused: no chunk size, no end of a chunk and no trailer.
+const REFUSED_CONTENT: &[u8] = b"\0\r\n\r\n";
+
+/// Of bytes that wait, so many are read at once.
+const PIECE: usize = 2048;
+
+pub(super) struct Guard<I> {
+    io: I,
+    framing: Framing,
+    line: Arc<Line>,
+    pulse: Arc<Pulse>,
+    /// What came and has not gone on, of which the first `good` bytes may.
+    held: Vec<u8>,
+    good: usize,
+    /// What is left of what stands for the rest; after it there is nothing.
+    last: Option<&'static [u8]>,
+}
+
+impl<I> Guard<I> {
+    pub(super) fn new(io: I, limits: HeadLimits, line: Arc<Line>, pulse: Arc<Pulse>) -> Self {
+        let framing = Framing::new(limits);
+        Self { io, framing, line, pulse, held: Vec::new(), good: 0, last: None }
+    }
+
+    pub(super) fn into_inner(self) -> I {
+        self.io
+    }
+
+    /// No request has begun, and none will be refused.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.held.is_empty() && self.last.is_none() && self.framing.is_between_requests()
+    }
+
+    fn judged(&mut self, Verdict { pass, fault }: Verdict) -> usize {
+        if let Some(fault) = fault {
+            self.refuse(fault);
+        }
+        if !self.framing.is_in_head() {
+            self.pulse.head_ends();
+        }
+        pass
+    }
+
+    fn refuse(&mut self, fault: Fault) {
+        if self.last.is_some() {
+            return;
+        }
+        self.pulse.head_ends();
+        self.last = Some(match fault {
+            Fault::Content(_) => REFUSED_CONTENT,
+            _ => {
+                self.line.refuse(self.framing.heads() + 1, fault);
+                REFUSED_HEAD
+            }
+        });
+    }
+
+    /// What is held and may go on, or what stands for what may not.
+    fn hand_on(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let good = self.held.get(..self.good.min(buf.remaining())).unwrap_or_default();
+        if !good.is_empty() {
+            let passed = good.len();
+            buf.put_slice(good);
+            self.good -= passed;
+            if passed == self.held.len() {
+                self.held = Vec::new();
+            } else {
+                self.held.drain(..passed);
+            }
+            return true;
+        }
+        let Some(last) = &mut self.last else { return false };
+        let (now, later) = last.split_at(last.len().min(buf.remaining()));
+        buf.put_slice(now);
+        *last = later;
+        !now.is_empty()
+    }
+}
+
+impl<I: AsyncRead + Unpin> Guard<I> {
+    /// Reads what cannot go on yet, or may: `false` at the end.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut piece = [0; PIECE];
+        let mut buf = ReadBuf::new(&mut piece);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+        if buf.filled().is_empty() {
+            return Poll::Ready(Ok(false));
+        }
+        self.held.extend_from_slice(buf.filled());
+        self.judge_held();
+        Poll::Ready(Ok(true))
+    }
+
+    fn judge_held(&mut self) {
+        let unjudged = self.held.get_mut(self.good..).unwrap_or_default();
+        let verdict = self.framing.feed(unjudged);
+        self.good += self.judged(verdict);
+        if self.good < self.held.len() && self.last.is_none() && self.framing.is_in_head() {
+            self.pulse.head_begins();
+        }
+    }
+
+    /// Resolves when something has come; `false` at the end.
+    pub(super) async fn filled(&mut self) -> io::Result<bool> {
+        std::future::poll_fn(|cx| self.poll_hold(cx)).await
+    }
+
+    /// Straight into the reader's buffer, as nearly everything goes; `false` at the end.
+    fn poll_direct(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<bool>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let came = buf.filled_mut().get_mut(before..).unwrap_or_default();
+        if came.is_empty() {
+            return Poll::Ready(Ok(false));
+        }
+        let verdict = self.framing.feed(came);
+        let pass = verdict.pass;
+        if verdict.fault.is_none() {
+            self.held.extend_from_slice(came.get(pass..).unwrap_or_default());
+        }
+        buf.set_filled(before + pass);
+        self.judged(verdict);
+        if !self.held.is_empty() && self.framing.is_in_head() {
+            self.pulse.head_begins();
+        }
+        Poll::Ready(Ok(true))
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Guard<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        loop {
+            if this.line.is_late() {
+                this.framing.refuse(Fault::HeadTimeout);
+                this.refuse(Fault::HeadTimeout);
+            }
+            if this.hand_on(buf) {
+                return Poll::Ready(Ok(()));
+            }
+            if this.last.is_some() {
+                // hyper answers and closes; what else the client sends is read by nobody.
+                return Poll::Pending;
+            }
+            let more = if this.held.is_empty() {
+                ready!(this.poll_direct(cx, buf))?
+            } else {
+                ready!(this.poll_hold(cx))?
+            };
+            if !more || buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Guard<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,199 @@
+//! Signs of life of one connection, written as bytes move and read when somebody looks.
+//!
+//! Nobody sets a timer for a request: one timer a connection looks every few seconds, and finds
+//! here how long what is going on has been going on.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::clock::Clock;
+use crate::policy::patience::Signs;
+
+/// See the module. Times are milliseconds since the beginning.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    clock: Clock,
+    began: Instant,
+    /// The last byte that was written.
+    last: AtomicU64,
+    /// When the head that is still coming began, plus 1; 0 = none is coming.
+    head: AtomicU64,
+    /// Since when it has taken nothing of what we have for it, plus 1; 0 = there is nothing.
+    blocked: AtomicU64,
+    /// What it took last.
+    taken: AtomicU64,
+    /// Requests that are being answered.
+    busy: AtomicUsize,
+}
+
+impl Pulse {
+    pub(super) fn new(clock: &Clock) -> Self {
+        Self {
+            clock: clock.clone(),
+            began: clock.now(),
+            last: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            blocked: AtomicU64::new(0),
+            taken: AtomicU64::new(0),
+            busy: AtomicUsize::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        let passed = self.clock.now().saturating_duration_since(self.began);
+        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX - 1)
+    }
+
+    /// What can be said now.
+    pub(super) fn signs(&self) -> Signs {
+        let now = self.now();
+        let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
+        let marked = |mark: &AtomicU64| mark.load(Relaxed).checked_sub(1).map(since);
+        let head = marked(&self.head);
+        let blocked = marked(&self.blocked);
+        let at_rest = head.is_none() && blocked.is_none() && self.busy.load(Relaxed) == 0;
+        Signs {
+            idle: at_rest.then(|| since(self.last.load(Relaxed))),
+            head,
+            blocked: blocked.map(|since| (since, self.taken.load(Relaxed))),
+        }
+    }
+
+    /// A head has begun and is not whole.
+    pub(super) fn head_begins(&self) {
+        if self.head.load(Relaxed) == 0 {
+            self.head.store(self.now() + 1, Relaxed);
+        }
+    }
+
+    /// It is whole.
+    pub(super) fn head_ends(&self) {
+        self.head.store(0, Relaxed);
+    }
+
+    /// A request is being answered until what this returns is dropped.
+    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+        self.busy.fetch_add(1, Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// `taken` of `offered` bytes have been written.
+    fn wrote(&self, taken: usize, offered: usize) {
+        self.last.store(self.now(), Relaxed);
+        if taken >= offered {
+            self.blocked.store(0, Relaxed);
+        } else {
+            // The kernel takes more when a good part of what it has is gone: that much earns time.
+            self.taken.store(taken as u64, Relaxed);
+            self.blocked.store(self.now() + 1, Relaxed);
+        }
+    }
+
+    fn is_blocked(&self) {
+        if self.blocked.load(Relaxed) == 0 {
+            self.taken.store(0, Relaxed);
+            self.blocked.store(self.now() + 1, Relaxed);
+        }
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Pulse>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Relaxed);
+    }
+}
+
+pin_project! {
+    /// A connection whose writes are signs of life.
+    pub(super) struct Metered<I> {
+        #[pin]
+        io: I,
+        pulse: Arc<Pulse>,
+    }
+}
+
+impl<I> Metered<I> {
+    pub(super) fn new(io: I, pulse: Arc<Pulse>) -> Self {
+        Self { io, pulse }
+    }
+
+    pub(super) fn into_inner(self) -> I {
+        self.io
+    }
+}
+
+impl<I: AsyncRead> AsyncRead for Metered<I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.project().io.poll_read(cx, buf)
+    }
+}
+
+/// Notes what a write came to.
+fn note(pulse: &Pulse, offered: usize, wrote: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    match &wrote {
+        Poll::Ready(Ok(taken)) => pulse.wrote(*taken, offered),
+        Poll::Ready(Err(_)) => {}
+        Poll::Pending => pulse.is_blocked(),
+    }
+    wrote
+}
+
+impl<I: AsyncWrite> AsyncWrite for Metered<I> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        note(this.pulse, bytes.len(), this.io.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.project();
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        note(this.pulse, offered, this.io.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let flushed = this.io.poll_flush(cx);
+        // TLS keeps what it has encrypted until the socket takes it.
+        if flushed.is_pending() {
+            this.pulse.is_blocked();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        let shut = this.io.poll_shutdown(cx);
+        if shut.is_pending() {
+            this.pulse.is_blocked();
+        }
+        ready!(shut)?;
+        Poll::Ready(Ok(()))
+    }
+}
