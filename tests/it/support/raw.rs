@@ -21,7 +21,16 @@ impl Raw {
 
     /// Writes as it stands.
     pub(crate) async fn write(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).await.unwrap();
+        self.write_bytes(text.as_bytes()).await;
+    }
+
+    pub(crate) async fn write_bytes(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// The server may have closed long before the last of it.
+    pub(crate) async fn try_write(&mut self, bytes: &[u8]) {
+        drop(self.stream.write_all(bytes).await);
     }
 
     /// A GET with nothing in it that is not needed.
@@ -29,18 +38,30 @@ impl Raw {
         self.write(&format!("GET {target} HTTP/1.1\r\nhost: weir\r\n\r\n")).await;
     }
 
-    /// Everything until the server closes.
+    /// Everything until the server closes, in whatever way.
     pub(crate) async fn rest(mut self) -> String {
         let read = self.stream.read_to_end(&mut self.read);
-        tokio::time::timeout(PATIENCE, read).await.expect("the server closes").unwrap();
+        drop(tokio::time::timeout(PATIENCE, read).await.expect("the server closes"));
         String::from_utf8_lossy(&self.read).into_owned()
+    }
+
+    /// Whether the server ends the connection without an orderly end, or without a word.
+    pub(crate) async fn is_reset(&mut self) -> bool {
+        let read = self.stream.read_to_end(&mut self.read);
+        let ended = tokio::time::timeout(PATIENCE, read).await.expect("the server closes");
+        ended.is_err() || self.read.is_empty()
     }
 
     /// One answer with a `Content-Length`: its head and its body.
     pub(crate) async fn answer(&mut self) -> (String, String) {
+        self.answer_to(false).await
+    }
+
+    /// The same; that to a HEAD has no body.
+    pub(crate) async fn answer_to(&mut self, head: bool) -> (String, String) {
         let whole = async {
             loop {
-                if let Some(answer) = self.take_answer() {
+                if let Some(answer) = self.take_answer(head) {
                     return answer;
                 }
                 let read = self.stream.read_buf(&mut self.read).await.unwrap();
@@ -50,13 +71,14 @@ impl Raw {
         tokio::time::timeout(PATIENCE, whole).await.expect("an answer comes")
     }
 
-    fn take_answer(&mut self) -> Option<(String, String)> {
+    fn take_answer(&mut self, to_head: bool) -> Option<(String, String)> {
         let text = String::from_utf8_lossy(&self.read).into_owned();
         let (head, rest) = text.split_once("\r\n\r\n")?;
         let length = head.to_ascii_lowercase();
         let length = length
             .split("content-length: ")
             .nth(1)
+            .filter(|_| !to_head)
             .map_or(0, |rest| rest.lines().next().unwrap().parse::<usize>().unwrap());
         let body = rest.get(..length)?.to_owned();
         self.read.drain(..head.len() + 4 + length);
