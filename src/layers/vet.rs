@@ -114,7 +114,8 @@ fn vet_http2(head: &Parts, limits: &HeadLimits) -> Result<(), GatewayError> {
     if target > limits.uri_bytes {
         return Err(GatewayError::Framing(Fault::UriTooLong));
     }
-    if head.headers.len() > limits.fields {
+    // The request id has been added already.
+    if head.headers.len() > limits.fields + 1 {
         return Err(too_large("too many fields"));
     }
     for (name, value) in &head.headers {

@@ -4,17 +4,18 @@
 /// Of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameLimits {
-    /// Streams that the client may give up beyond a quarter of those it opens.
+    /// Requests that the client may give up before they are answered, beyond a quarter of all.
     pub resets: u32,
-    /// Frames that carry neither a request nor content (PING, SETTINGS, PRIORITY, unknown ones,
-    /// empty DATA, CONTINUATION), beyond four for each request and for 16 KiB of content.
+    /// Frames that carry neither a request nor content (PING, SETTINGS, PRIORITY, RST_STREAM,
+    /// CONTINUATION, empty DATA, unknown ones), beyond four for each request and for 16 KiB of
+    /// content.
     pub idle_frames: u32,
 }
 
-/// What was sent too often.
+/// What was done too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Abuse {
-    /// RST_STREAM.
+    /// Requests were given up.
     Resets,
     /// Frames that carry nothing.
     IdleFrames,
@@ -75,6 +76,12 @@ impl FrameMeter {
         }
     }
 
+    /// One more request was given up before it was answered. That RST_STREAM came tells nothing: a
+    /// client also sends it when it has seen enough of an answer.
+    pub fn gave_up(&mut self) -> Result<(), Abuse> {
+        self.resets.spend(Abuse::Resets)
+    }
+
     /// Counts the frames that begin in these bytes.
     pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Abuse> {
         while !bytes.is_empty() {
@@ -120,8 +127,6 @@ impl FrameMeter {
                 self.idle.earn(QUARTERS * QUARTERS);
                 Ok(())
             }
-            // RST_STREAM
-            0x3 => self.resets.spend(Abuse::Resets),
             // WINDOW_UPDATE: a reader of much sends many, and none of them costs more than this.
             0x8 => Ok(()),
             _ => self.idle.spend(Abuse::IdleFrames),
@@ -159,28 +164,40 @@ mod tests {
 
     #[test]
     fn what_asks_for_nothing_is_counted() {
-        let (headers, data, reset, ping) = ((1, 30), (0, 200), (3, 4), (6, 8));
+        let (headers, data, ping) = ((1, 30), (0, 200), (6, 8));
         for piece in [1, 7, 9, 500] {
             for (frames, through, abuse) in [
                 (&[headers][..], 1000, None),
                 (&[data], 1000, None),
                 (&[(8, 4)], 1000, None),
-                (&[reset], 3, Some(Abuse::Resets)),
+                (&[(3, 4)], 5, Some(Abuse::IdleFrames)),
                 (&[ping], 5, Some(Abuse::IdleFrames)),
                 (&[(4, 6)], 5, Some(Abuse::IdleFrames)),
                 (&[(2, 5)], 5, Some(Abuse::IdleFrames)),
                 (&[(9, 0)], 5, Some(Abuse::IdleFrames)),
                 (&[(0, 0)], 5, Some(Abuse::IdleFrames)),
                 (&[(99, 1)], 5, Some(Abuse::IdleFrames)),
-                // A quarter may be given up, or four frames sent for each, for ever.
-                (&[headers, headers, headers, headers, reset], 1000, None),
+                // Four for each request, for ever; or five more, and what has been earned meanwhile.
                 (&[headers, ping, ping, ping, ping], 1000, None),
-                // More than that: three, and what has been earned meanwhile.
-                (&[headers, reset], 7, Some(Abuse::Resets)),
                 (&[headers, ping, ping, ping, ping, ping], 11, Some(Abuse::IdleFrames)),
             ] {
                 assert_eq!(lets_through(frames, piece), (through, abuse), "{frames:?} {piece}");
             }
+        }
+    }
+
+    #[test]
+    fn a_quarter_may_be_given_up_and_three_more() {
+        for (requests_for_each, given_up) in [(0, 3), (1, 3), (3, 11), (4, 1000)] {
+            let mut meter = FrameMeter::new(LIMITS);
+            meter.feed(&[7; PREFACE]).unwrap();
+            let give_up = |_: &usize| {
+                for _ in 0..requests_for_each {
+                    meter.feed(&frame(1, 30)).unwrap();
+                }
+                meter.gave_up().is_ok()
+            };
+            assert_eq!((0..1000).take_while(give_up).count(), given_up, "{requests_for_each}");
         }
     }
 

@@ -26,3 +26,4 @@ mod readme;
 mod reload;
 mod support;
 mod wire;
+mod wire_http2;

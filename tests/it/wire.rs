@@ -9,7 +9,7 @@ use crate::support::upstream::answer;
 use crate::support::{Upstream, clock, until};
 
 /// Everything goes to an upstream that writes down what it sees.
-async fn before(upstream: &Upstream, keys: &str) -> Running {
+pub(crate) async fn before(upstream: &Upstream, keys: &str) -> Running {
     let config = format!(
         r#"
 [server]
@@ -36,7 +36,7 @@ path = "/{{*rest}}"
     start(&config, clock()).await
 }
 
-async fn recorder() -> Upstream {
+pub(crate) async fn recorder() -> Upstream {
     Upstream::start(|request| answer(200, "", &format!("{} {}", request.method, request.target)))
         .await
 }
@@ -395,7 +395,7 @@ async fn what_is_well_put_and_not_to_be_answered_is_refused_and_the_connection_g
     }
 }
 
-const IMPATIENT: &str = r#"
+pub(crate) const IMPATIENT: &str = r#"
 header_timeout = "300ms"
 limits = { idle_timeout = "500ms", stall_timeout = "300ms", least_rate = "100KiB", max_connections_per_address = 20 }
 "#;

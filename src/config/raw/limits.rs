@@ -25,7 +25,8 @@ pub(crate) struct Limits {
     pub max_connections_per_address: u32,
     /// Most requests of one HTTP/2 connection at a time.
     pub http2_streams: u32,
-    /// Requests that an HTTP/2 client may give up beyond a quarter of all; then it is cut off.
+    /// Requests that an HTTP/2 client may give up before they are answered, beyond a quarter of all;
+    /// then it is cut off.
     pub http2_resets: u32,
     /// HTTP/2 frames that carry nothing, beyond 4 a request and 16 KiB of content; then it is cut
     /// off.

@@ -63,8 +63,8 @@ async fn http2_is_held_against_the_same_rules() {
         (Some("a"), "/", &[("x", "y\t")], "bad-request"),
         (Some("a"), "/", &[("x", &long[1..])], "ok"),
         (Some("a"), "/", &[("x", &long)], "head-too-large"),
-        (Some("a"), "/", &[("x", "y"); 6], "ok"),
-        (Some("a"), "/", &[("x", "y"); 7], "head-too-large"),
+        (Some("a"), "/", &[("x", "y"); 7], "ok"),
+        (Some("a"), "/", &[("x", "y"); 8], "head-too-large"),
         (Some("a"), &longer[..50], &[], "ok"),
         (Some("a"), &longer, &[], "uri-too-long"),
     ] {

@@ -46,7 +46,7 @@ const MAX_PROVOKED_RESETS: usize = 64;
 const HYPER_FIELDS: usize = 100;
 
 /// After so long with nothing to do, an HTTP/1 connection gives back all that hyper holds for it.
-const PARK_AFTER: Duration = Duration::from_secs(1);
+const PARK_AFTER: Duration = Duration::from_millis(300);
 
 /// After our last byte, bytes still arriving are thrown away for so long, up to so many.
 const LINGER: Duration = Duration::from_secs(1);
@@ -227,7 +227,7 @@ where
         let requests = Requests::new(service, Arc::new(Line::new(who, None)), Arc::clone(&pulse));
         let found = Found::default();
         let metered = Metered::new(stream, Arc::clone(&pulse));
-        let frames = Frames::new(metered, limits.frames, found.clone());
+        let frames = Frames::new(metered, limits.frames, found.clone(), Arc::clone(&pulse));
         let mut connection = pin!(builder.serve_connection(TokioIo::new(frames), requests));
         let mut draining = pin!(drain.reached(Phase::Draining));
         let mut closing = pin!(drain.reached(Phase::Closing));

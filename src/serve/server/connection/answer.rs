@@ -153,7 +153,10 @@ where
             }
             Err(_) => this.line.reset.store(true, Relaxed),
         }
-        let busy = this.busy.take();
+        let mut busy = this.busy.take();
+        if let Some(busy) = &mut busy {
+            busy.answered();
+        }
         Poll::Ready(answer.map(|answer| answer.map(|body| Sent { body, _busy: busy })))
     }
 }

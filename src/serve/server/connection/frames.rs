@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::pulse::Pulse;
 use crate::metrics::Cut;
 use crate::policy::frames::{Abuse, FrameLimits, FrameMeter};
 
@@ -33,13 +34,29 @@ pin_project! {
         io: I,
         meter: FrameMeter,
         found: Found,
+        pulse: Arc<Pulse>,
+        given_up: u64,
     }
 }
 
 impl<I> Frames<I> {
-    pub(super) fn new(io: I, limits: FrameLimits, found: Found) -> Self {
-        Self { io, meter: FrameMeter::new(limits), found }
+    pub(super) fn new(io: I, limits: FrameLimits, found: Found, pulse: Arc<Pulse>) -> Self {
+        Self { io, meter: FrameMeter::new(limits), found, pulse, given_up: 0 }
     }
+}
+
+/// Counts what has come, and what has been given up since the last time.
+fn judge(
+    meter: &mut FrameMeter,
+    counted: &mut u64,
+    given_up: u64,
+    came: &[u8],
+) -> Result<(), Abuse> {
+    while *counted < given_up {
+        *counted += 1;
+        meter.gave_up()?;
+    }
+    meter.feed(came)
 }
 
 impl<I: AsyncRead> AsyncRead for Frames<I> {
@@ -52,7 +69,8 @@ impl<I: AsyncRead> AsyncRead for Frames<I> {
         let before = buf.filled().len();
         ready!(this.io.poll_read(cx, buf))?;
         let came = buf.filled().get(before..).unwrap_or_default();
-        Poll::Ready(this.meter.feed(came).map_err(|abuse| {
+        let judged = judge(this.meter, this.given_up, this.pulse.given_up(), came);
+        Poll::Ready(judged.map_err(|abuse| {
             let (code, why) = match abuse {
                 Abuse::Resets => (1, "too many streams were given up"),
                 Abuse::IdleFrames => (2, "too many frames carried nothing"),

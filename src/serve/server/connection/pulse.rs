@@ -31,6 +31,8 @@ pub(super) struct Pulse {
     taken: AtomicU64,
     /// Requests that are being answered.
     busy: AtomicUsize,
+    /// Requests that nobody waited for any more.
+    given_up: AtomicU64,
 }
 
 impl Pulse {
@@ -43,6 +45,7 @@ impl Pulse {
             blocked: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             busy: AtomicUsize::new(0),
+            given_up: AtomicU64::new(0),
         }
     }
 
@@ -81,7 +84,12 @@ impl Pulse {
     /// A request is being answered until what this returns is dropped.
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Relaxed);
-        Busy(Arc::clone(self))
+        Busy { pulse: Arc::clone(self), is_answered: false }
+    }
+
+    /// How many requests have been given up before there was an answer.
+    pub(super) fn given_up(&self) -> u64 {
+        self.given_up.load(Relaxed)
     }
 
     /// `taken` of `offered` bytes have been written.
@@ -106,11 +114,24 @@ impl Pulse {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<Pulse>);
+pub(super) struct Busy {
+    pulse: Arc<Pulse>,
+    is_answered: bool,
+}
+
+impl Busy {
+    /// There is an answer, and whoever gives it up now costs nobody anything.
+    pub(super) fn answered(&mut self) {
+        self.is_answered = true;
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Relaxed);
+        self.pulse.busy.fetch_sub(1, Relaxed);
+        if !self.is_answered {
+            self.pulse.given_up.fetch_add(1, Relaxed);
+        }
     }
 }
 
