@@ -10,25 +10,17 @@ pub fn is_host(text: &[u8]) -> bool {
     if text.len() > MAX_LEN {
         return false;
     }
-    let (host, port) = match text.strip_prefix(b"[") {
-        Some(literal) => {
-            let Some(end) = literal.iter().position(|byte| *byte == b']') else { return false };
-            let (host, rest) = literal.split_at(end);
-            if !is_ip_literal(host) {
-                return false;
-            }
-            (host, rest.strip_prefix(b"]").unwrap_or_default())
-        }
-        None => {
-            let end = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
-            let (host, port) = text.split_at(end);
-            if !is_reg_name(host) {
-                return false;
-            }
-            (host, port)
-        }
+    let (host, port, is_sound) = if let Some(literal) = text.strip_prefix(b"[") {
+        let end = literal.iter().position(|byte| *byte == b']').unwrap_or(literal.len());
+        let (host, rest) = literal.split_at(end);
+        let port = rest.strip_prefix(b"]");
+        (host, port.unwrap_or_default(), port.is_some() && is_ip_literal(host))
+    } else {
+        let end = text.iter().position(|byte| *byte == b':').unwrap_or(text.len());
+        let (host, port) = text.split_at(end);
+        (host, port, is_reg_name(host))
     };
-    !host.is_empty() && is_port(port)
+    is_sound && !host.is_empty() && is_port(port)
 }
 
 /// Whether both name the same host and port, the scheme's own port left aside.

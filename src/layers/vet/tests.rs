@@ -61,11 +61,11 @@ async fn http2_is_held_against_the_same_rules() {
         (Some("a"), "/", &[("content-length", "0"), ("content-length", "0")], "bad-request"),
         (Some("a"), "/", &[("x", " y")], "bad-request"),
         (Some("a"), "/", &[("x", "y\t")], "bad-request"),
-        (Some("a"), "/", &[("x", &long[1..])], "ok"),
+        (Some("a"), "/", &[("x", long.get(1..).unwrap())], "ok"),
         (Some("a"), "/", &[("x", &long)], "head-too-large"),
         (Some("a"), "/", &[("x", "y"); 7], "ok"),
         (Some("a"), "/", &[("x", "y"); 8], "head-too-large"),
-        (Some("a"), &longer[..50], &[], "ok"),
+        (Some("a"), longer.get(..50).unwrap(), &[], "ok"),
         (Some("a"), &longer, &[], "uri-too-long"),
     ] {
         let (code, _) = vetted(http2(authority, target, fields)).await;

@@ -116,7 +116,7 @@ impl Chunks {
             return Err(Fault::Content("there are too many trailers"));
         }
         let read = field::read(line, limits);
-        let (name, _) = read.map_err(|_| Fault::Content("a trailer is no field"))?;
+        let (name, _) = read.map_err(|_any| Fault::Content("a trailer is no field"))?;
         // RFC 9110, section 6.5.1: what frames and routes a message comes before its content.
         let comes_first = [&b"content-length"[..], b"transfer-encoding", b"host"];
         if comes_first.iter().any(|first| name.eq_ignore_ascii_case(first)) {

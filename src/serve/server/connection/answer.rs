@@ -116,7 +116,7 @@ where
             extensions.insert(fault);
         }
         Answer {
-            answer: self.service.clone().oneshot(request),
+            coming: self.service.clone().oneshot(request),
             line: Arc::clone(&self.line),
             busy: Some(self.pulse.busy()),
         }
@@ -129,7 +129,7 @@ pin_project! {
         S: Service<Request<Incoming>>,
     {
         #[pin]
-        answer: Oneshot<S, Request<Incoming>>,
+        coming: Oneshot<S, Request<Incoming>>,
         line: Arc<Line>,
         busy: Option<Busy>,
     }
@@ -143,7 +143,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut answer = ready!(this.answer.poll(cx));
+        let mut answer = ready!(this.coming.poll(cx));
         match &mut answer {
             Ok(response) => {
                 if this.line.closes_with.as_ref().is_some_and(Drain::is_draining) {

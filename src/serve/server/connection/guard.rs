@@ -67,12 +67,11 @@ impl<I> Guard<I> {
             return;
         }
         self.pulse.head_ends();
-        self.last = Some(match fault {
-            Fault::Content(_) => REFUSED_CONTENT,
-            _ => {
-                self.line.refuse(self.framing.heads() + 1, fault);
-                REFUSED_HEAD
-            }
+        self.last = Some(if let Fault::Content(_) = fault {
+            REFUSED_CONTENT
+        } else {
+            self.line.refuse(self.framing.heads() + 1, fault);
+            REFUSED_HEAD
         });
     }
 
