@@ -19,8 +19,8 @@
 //!
 //! Imports point down this list only; a test holds every `use` against it:
 //! `cli > gateway > stack > {layers, serve} > request > {world, error} > {config, store, upstream}
-//! > {preset, sandbox} > policy > {address, clock, http, peer,
-//! secret, metrics, telemetry, tls}`.
+//! > {preset, sandbox} > policy > {address, clock, files, http,
+//! peer, secret, metrics, telemetry, tls}`.
 
 pub mod cli;
 pub mod gateway;
@@ -43,6 +43,7 @@ pub mod sandbox;
 
 pub mod address;
 pub mod clock;
+pub mod files;
 pub mod http;
 pub mod metrics;
 pub mod peer;

@@ -43,6 +43,9 @@ pub enum ClientAuth {
     Required,
 }
 
+/// Largest file of certificates that is read.
+pub const MAX_PEM_BYTES: u64 = 1 << 20;
+
 /// What the files hold.
 #[derive(Clone, Debug)]
 pub struct Pem {
@@ -82,7 +85,7 @@ pub enum TlsFault {
     #[error("the private key belongs to another certificate")]
     Mismatch,
     /// With the clients' roots.
-    #[error("the certificates of client_ca {0}")]
+    #[error("a certificate of client_ca {0}")]
     ClientCa(String),
 }
 

@@ -182,7 +182,7 @@ mod tests {
         let budgets = Budgets::new(clock.clone());
         let world = build::world(&settings, &metrics, &clock, &budgets, None).unwrap();
         let world = Arc::new(ArcSwap::from_pointee(world));
-        Arc::new(Witness { clock, metrics, access_log: None, world })
+        Arc::new(Witness { clock, metrics, access_log: None, cut: Default::default(), world })
     }
 
     /// An entry for what a client asks, tagged "red".

@@ -59,6 +59,8 @@ labels! {
     Eviction { cause: &'static str }
     Purge { scope: &'static str, mode: &'static str }
     Reload { result: &'static str }
+    TlsReload { listener: &'static str, result: &'static str }
+    Listening { listener: &'static str }
     Build { version: &'static str }
 }
 
@@ -93,6 +95,8 @@ pub(super) struct Families {
     cache_evictions: Family<Eviction, Counter>,
     cache_purges: Family<Purge, Counter>,
     config_reloads: Family<Reload, Counter>,
+    tls_reloads: Family<TlsReload, Counter>,
+    certificate_expiry: Family<Listening, Gauge>,
 }
 
 /// Registers a family under its name and help, and gives it back.
@@ -138,6 +142,8 @@ impl Families {
             cache_evictions: declare(r, "weir_cache_evictions", "Entries that left the cache", Family::default()),
             cache_purges: declare(r, "weir_cache_purges", "Purges by the operator, not counting what they hit", Family::default()),
             config_reloads: declare(r, "weir_config_reloads", "Attempts to load a new configuration", Family::default()),
+            tls_reloads: declare(r, "weir_tls_reloads", "Attempts to take another certificate", Family::default()),
+            certificate_expiry: declare(r, "weir_tls_certificate_expiry_seconds", "When a listener's certificate ends, seconds since 1970", Family::default()),
         }
     }
 
@@ -159,6 +165,14 @@ impl Families {
         for family in [&self.budget_alarm, &self.budget_others, &self.budget_durable] {
             family.remove(&labels);
         }
+    }
+
+    pub(super) fn tls_reloaded(&self, listener: &'static str, result: &'static str) {
+        self.tls_reloads.get_or_create(&TlsReload { listener, result }).inc();
+    }
+
+    pub(super) fn certificate_ends(&self, listener: &'static str, at: i64) {
+        self.certificate_expiry.get_or_create(&Listening { listener }).set(at);
     }
 
     pub(super) fn cache_evicted(&self, cause: &'static str) {

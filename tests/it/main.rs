@@ -24,4 +24,7 @@ mod purge;
 mod purge_effects;
 mod readme;
 mod reload;
+mod restart;
 mod support;
+mod tls;
+mod watch;

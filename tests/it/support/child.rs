@@ -1,9 +1,11 @@
 //! The real binary as a child process.
 
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
 
+use command_fds::{CommandFdExt as _, FdMapping};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{self, Command};
@@ -13,7 +15,10 @@ use super::{PATIENCE, until};
 
 /// `weir` with these arguments; nothing of the caller's own configuration reaches it.
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+    clean(Command::new(env!("CARGO_BIN_EXE_weir")), arguments)
+}
+
+fn clean(mut command: Command, arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("WEIR_") {
             command.env_remove(name);
@@ -45,10 +50,39 @@ pub(crate) struct Child {
 impl Child {
     /// Starts it, and waits until it says where it listens.
     pub(crate) async fn serve(config: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("weir.toml");
-        std::fs::write(&file, config).unwrap();
-        let mut process = command(&["serve", "-c", file.to_str().unwrap()])
+        let (directory, file) = self::file(config);
+        let command = command(&["serve", "-c", argument(&file)]);
+        Self::spawn(command, directory, file).await
+    }
+
+    /// The same, with `--watch`.
+    pub(crate) async fn watch(config: &str) -> Self {
+        let (directory, file) = self::file(config);
+        let command = command(&["serve", "--watch", "-c", argument(&file)]);
+        Self::spawn(command, directory, file).await
+    }
+
+    /// The same, with listening sockets passed to it as systemd does.
+    pub(crate) async fn activate(config: &str, sockets: Vec<(&str, OwnedFd)>) -> Self {
+        let (directory, file) = self::file(config);
+        let names: Vec<_> = sockets.iter().map(|(name, _)| *name).collect();
+        let serve = format!(
+            "export LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={}; exec {} serve -c {}",
+            names.len(),
+            names.join(":"),
+            env!("CARGO_BIN_EXE_weir"),
+            argument(&file),
+        );
+        let mut command = clean(Command::new("sh"), &["-c", &serve]);
+        let mappings = (3..).zip(sockets);
+        let mappings =
+            mappings.map(|(child_fd, (_, parent_fd))| FdMapping { parent_fd, child_fd }).collect();
+        command.as_std_mut().fd_mappings(mappings).unwrap();
+        Self::spawn(command, directory, file).await
+    }
+
+    async fn spawn(mut command: Command, directory: tempfile::TempDir, file: PathBuf) -> Self {
+        let mut process = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -59,7 +93,11 @@ impl Child {
             stderr.lines().into_iter().find(|line| line["listen"].is_string())
         });
         let ready = ready.await;
-        let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
+        // Of several, the first that is an address and a port.
+        let address = |name: &str| {
+            let mut all = ready[name].as_str().unwrap().split(", ");
+            all.find_map(|one| one.parse().ok()).unwrap_or_else(|| "0.0.0.0:0".parse().unwrap())
+        };
         let (public, admin) = (address("listen"), address("admin"));
         Self { process, stdout, stderr, file, public, admin, _directory: directory }
     }
