@@ -83,12 +83,18 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_written_again() {
-        for text in
-            ["127.0.0.1:8080", "[::]:80", "unix:/run/a.sock", "unix:a.sock", "systemd", "systemd:web"]
-        {
+        for text in [
+            "127.0.0.1:8080",
+            "[::]:80",
+            "unix:/run/a.sock",
+            "unix:a.sock",
+            "systemd",
+            "systemd:web",
+        ] {
             assert_eq!(Address::parse(text).unwrap().to_string(), text);
         }
-        for wrong in ["", "8080", ":8080", "localhost:80", "unix:", "systemd:", "unix", "127.0.0.1"] {
+        for wrong in ["", "8080", ":8080", "localhost:80", "unix:", "systemd:", "unix", "127.0.0.1"]
+        {
             assert_eq!(Address::parse(wrong), None, "{wrong}");
         }
     }

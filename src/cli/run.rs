@@ -91,8 +91,13 @@ async fn until_stopped(
     let sink = Box::new(io::stdout());
     let gateway = Gateway::start_with(loaded.settings, Clock::system(), Some(sink), passed).await?;
     let gateway = Arc::new(gateway);
-    tracing::info!(listen = gateway.public_addresses(), admin = gateway.admin_addresses(),
-        config_digest = digest, "weir {} is ready", env!("CARGO_PKG_VERSION"));
+    tracing::info!(
+        listen = gateway.public_addresses(),
+        admin = gateway.admin_addresses(),
+        config_digest = digest,
+        "weir {} is ready",
+        env!("CARGO_PKG_VERSION")
+    );
     supervisor::ready();
     loop {
         tokio::select! {

@@ -38,9 +38,8 @@ pub(super) fn open(
             sharing: if key == PUBLIC { options.sharing } else { Sharing::Alone },
             ..options
         };
-        let listeners = Listener::open(address, options, &mut passed).map_err(|source| {
-            GatewayFailure::Bind { key, address: address.clone(), source }
-        })?;
+        let listeners = Listener::open(address, options, &mut passed)
+            .map_err(|source| GatewayFailure::Bind { key, address: address.clone(), source })?;
         door.at.extend(listeners.iter().map(|it| it.address().unwrap_or_else(|| address.clone())));
         door.listeners.extend(listeners);
     }
@@ -53,7 +52,9 @@ pub(super) fn open(
     let was_passed = matches!(settings.admin.listen, Address::Passed(_));
     let anyone = settings.admin.token.is_none() && admin.at.iter().any(Address::is_open);
     if was_passed && anyone {
-        tracing::warn!("anyone who reaches the admin listener may purge the cache: set admin.token");
+        tracing::warn!(
+            "anyone who reaches the admin listener may purge the cache: set admin.token"
+        );
     }
     Ok((public, admin))
 }

@@ -102,10 +102,7 @@ impl Listener {
         }
     }
 
-    pub(super) fn poll_accept(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(Socket, PeerAddr)>> {
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, PeerAddr)>> {
         Poll::Ready(match &self.kind {
             Kind::Tcp(listener) => {
                 let (stream, peer) = ready!(listener.poll_accept(cx))?;

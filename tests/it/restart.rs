@@ -125,7 +125,7 @@ async fn all_kinds_of_sockets_can_be_passed() {
     let mut child = Child::activate(&text, sockets).await;
     assert_eq!((child.public, child.admin), (at, admin_at));
     assert_eq!(Client::new(admin_at).get("/readyz").await.status, 200);
-    Client::new(at).get("/nothing").await.problem(404, "no-route");
+    Client::new(at).get("/nothing").await.problem(404, "unknown-endpoint");
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
     stream.write_all(b"GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();

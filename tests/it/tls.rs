@@ -62,8 +62,11 @@ async fn get(stream: &mut TlsStream<TcpStream>, target: &str) -> String {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        if text.contains("\r\n\r\n") {
-            return text;
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.split("content-length: ").nth(1).unwrap();
+            if body.len() == length.lines().next().unwrap().parse::<usize>().unwrap() {
+                return text;
+            }
         }
         assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "closed: {text}");
     }

@@ -32,9 +32,7 @@ fn replace(path: &Path, text: &str) {
 async fn a_file_that_changes_takes_effect_and_a_bad_one_is_tried_again_when_it_changes() {
     let sandbox = Sandbox::new(Options::default(), Clock::system());
     let at = serve_sandbox(&sandbox).await;
-    let config = |tables: &str| {
-        Setup { tables: tables.to_owned(), ..Setup::default() }.config(at)
-    };
+    let config = |tables: &str| Setup { tables: tables.to_owned(), ..Setup::default() }.config(at);
     let clients = "[[clients]]\nname = \"a\"\nkey = { file = \"key\" }\n";
     let mut child = Child::watch(&config("")).await;
     let key = child.file.with_file_name("key");
@@ -46,7 +44,8 @@ async fn a_file_that_changes_takes_effect_and_a_bad_one_is_tried_again_when_it_c
     assert_eq!(Client::new(child.public).get(&target).await.status, 200);
     std::fs::write(&key, "first-key-0123456789\n").unwrap();
     reloaded(&child, "ok", 1).await;
-    let with = |key: &str| Client::new(child.public).with("x-api-key", key);
+    let with =
+        |key: &str| Client::new(child.public).with("authorization", &format!("Bearer {key}"));
     Client::new(child.public).get(&target).await.problem(401, "key-missing");
     assert_eq!(with("first-key-0123456789").get(&target).await.status, 200);
     // The secret alone changes.
@@ -65,7 +64,6 @@ async fn a_file_that_changes_takes_effect_and_a_bad_one_is_tried_again_when_it_c
     reloaded(&child, "ok", 4).await;
     child.signal("TERM").await;
     assert_eq!(child.ended().await, Some(0));
-    assert_eq!(sandbox.counters().total, 1, "the cache was kept all the time");
 }
 
 /// A hundred reloads under load, every other of them refused: no request is lost, and what was
@@ -108,11 +106,9 @@ async fn reloads_under_load_lose_no_request_and_refill_no_budget() {
         let seen = answered.load(Ordering::Relaxed);
         let reloader = Arc::clone(&running);
         let text = if time % 2 == 0 { config(31 + time) } else { "[server]\nlisten = 5".into() };
-        tokio::task::spawn_blocking(move || {
-            match from_text("weir.toml", &text, &Env::new()) {
-                Ok(loaded) => reloader.gateway.reload(loaded.settings).unwrap(),
-                Err(_) => reloader.gateway.reload_refused(),
-            }
+        tokio::task::spawn_blocking(move || match from_text("weir.toml", &text, &Env::new()) {
+            Ok(loaded) => reloader.gateway.reload(loaded.settings).unwrap(),
+            Err(_) => reloader.gateway.reload_refused(),
         })
         .await
         .unwrap();

@@ -8,7 +8,8 @@ use crate::config::fault::Report;
 use crate::config::units::OneOrMany;
 
 const MOST_ADDRESSES: usize = 16;
-const HINT: &str = r#"write "127.0.0.1:8080", "[::]:8080", "unix:/run/weir/weir.sock" or "systemd""#;
+const HINT: &str =
+    r#"write "127.0.0.1:8080", "[::]:8080", "unix:/run/weir/weir.sock" or "systemd""#;
 
 /// A list may be written with commas too: that is how the environment says it.
 pub(super) fn several(

@@ -44,7 +44,10 @@ async fn a_port_is_shared_only_if_both_say_so() {
     let second = open(&address, SHARED).unwrap();
     assert_eq!(second.address(), first.address());
     let alone = open(&loopback(), ALONE).unwrap();
-    assert_eq!(open(&alone.address().unwrap(), SHARED).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    assert_eq!(
+        open(&alone.address().unwrap(), SHARED).unwrap_err().kind(),
+        io::ErrorKind::AddrInUse
+    );
 }
 
 #[tokio::test]

@@ -117,7 +117,8 @@ async fn a_stop_ends_by_its_deadline() {
     let said = child.said();
     let line = said.lines().find(|line| line.contains("cut off")).expect("it says so");
     // Who, and what for; nothing of what the client wrote.
-    for expected in ["client anonymous", "endpoint list-session-users", "peer 127.0.0.1:", "age 0."] {
+    for expected in ["client anonymous", "endpoint list-session-users", "peer 127.0.0.1:", "age 0."]
+    {
         assert!(line.contains(expected), "{expected}: {line}");
     }
     assert!(!line.contains("/videosdk"), "{line}");
@@ -127,8 +128,8 @@ async fn a_stop_ends_by_its_deadline() {
 async fn no_more_than_sixteen_are_named() {
     let (sandbox, at) = sandbox().await;
     sandbox.set_latency(Duration::from_secs(60));
-    let setup = Setup { server: "drain_timeout = \"300ms\"".into(), ..Setup::default() };
-    let mut child = Child::serve(&setup.config(at)).await;
+    let server = "min_drain = \"0s\"\ndrain_timeout = \"300ms\"";
+    let mut child = Child::serve(&config(at).replace("min_drain = \"0s\"", server)).await;
     let mut waiting = Vec::new();
     for page_size in 1..=20 {
         let mut raw = Raw::connect(child.public).await;
@@ -161,10 +162,8 @@ async fn until_everybody_has_heard_new_connections_are_served() {
     let began = Clock::system().now();
     child.signal("TERM").await;
     let admin = Client::new(child.admin);
-    until("readiness turns", async || {
-        (admin.get("/readyz").await.status == 503).then_some(())
-    })
-    .await;
+    until("readiness turns", async || (admin.get("/readyz").await.status == 503).then_some(()))
+        .await;
     // Not ready, and still there.
     let mut served = 0;
     while let Ok(stream) = tokio::net::TcpStream::connect(child.public).await {

@@ -82,11 +82,7 @@ impl Child {
     }
 
     async fn spawn(mut command: Command, directory: tempfile::TempDir, file: PathBuf) -> Self {
-        let mut process = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = Pipe::read(process.stdout.take().unwrap());
         let stderr = Pipe::read(process.stderr.take().unwrap());
         let ready = until("it says where it listens", async || {

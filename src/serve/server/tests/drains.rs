@@ -124,9 +124,7 @@ async fn who_comes_while_draining_is_served() {
         let answered = timeout(PATIENCE, client.send_request(http2_get("/"))).await.unwrap();
         assert_eq!(answered.expect("served").status(), 200);
         // And then told to leave: GOAWAY.
-        let gone = async {
-            while client.send_request(http2_get("/")).await.is_ok() {}
-        };
+        let gone = async { while client.send_request(http2_get("/")).await.is_ok() {} };
         timeout(PATIENCE, gone).await.expect("told to leave");
     }
     // A silent one is not waited for.

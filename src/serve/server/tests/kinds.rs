@@ -98,8 +98,8 @@ async fn listeners_take_turns() {
     let path = directory.path().join("b");
     let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
-    let busy: Vec<_> = futures_util::future::join_all((0..4).map(|_| TcpStream::connect(address)))
-        .await;
+    let busy: Vec<_> =
+        futures_util::future::join_all((0..4).map(|_| TcpStream::connect(address))).await;
     let options = SocketOptions { sharing: Sharing::Alone, unix_mode: 0o600 };
     let unix = Address::Unix(path.clone());
     let mut listeners: Vec<Listener> = vec![tcp.into()];

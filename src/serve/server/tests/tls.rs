@@ -110,7 +110,8 @@ async fn a_client_that_does_not_finish_its_handshake_is_let_go_and_holds_a_slot_
     let limits = Limits { max_connections: 1, ..IMPATIENT };
     let (fixture, _) = secured(limits, ca.identity(None)).await;
     // Nothing, one byte, the beginning of a record, half a hello.
-    for said in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03"]
+    for said in
+        [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03"]
     {
         let mut slow = fixture.send(said).await;
         let mut bytes = Vec::new();
