@@ -88,17 +88,18 @@ pub struct Gateway {
 const ADMIN_CONNECTIONS: usize = 64;
 
 impl Gateway {
-    /// Binds both listeners and serves until [`Gateway::stop`]. Needs a tokio runtime.
+    /// Binds both listeners and serves until [`Gateway::stop`].
+    #[expect(clippy::unused_async, reason = "it needs a runtime to run on, and says so")]
     pub async fn start(
         settings: Settings,
         clock: Clock,
         access_sink: Option<AccessSink>,
     ) -> Result<Self, GatewayFailure> {
-        Self::start_with(settings, clock, access_sink, PassedSockets::default()).await
+        Self::start_with(settings, clock, access_sink, PassedSockets::default())
     }
 
-    /// The same, with sockets that whoever started this process has opened.
-    pub async fn start_with(
+    /// The same, with sockets that whoever started this process has opened. Needs a tokio runtime.
+    pub fn start_with(
         settings: Settings,
         clock: Clock,
         access_sink: Option<AccessSink>,
@@ -112,14 +113,7 @@ impl Gateway {
         };
         let world = build::world(&settings, &metrics, &clock, &budgets, None)?;
 
-        let access_log = access_sink
-            .filter(|_| settings.log.access)
-            .map(|sink| {
-                let format = log_format(settings.log.format);
-                AccessLog::new(sink, format, metrics.access_log_dropped.clone())
-            })
-            .transpose()
-            .map_err(GatewayFailure::AccessLog)?;
+        let access_log = access_log(access_sink, &settings, &metrics)?;
         let (drain, admin_drain) = (Drain::new(), Drain::new());
         let stopping = drain.clone();
         let witness = Arc::new(Witness {
@@ -282,6 +276,17 @@ pub struct Stopped {
 
 /// Of the drain's time, how much those who wait for a token may use up.
 const QUEUE_SHARE: f32 = 0.75;
+
+fn access_log(
+    sink: Option<AccessSink>,
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<Option<AccessLog>, GatewayFailure> {
+    let Some(sink) = sink.filter(|_| settings.log.access) else { return Ok(None) };
+    let format = log_format(settings.log.format);
+    let log = AccessLog::new(sink, format, metrics.access_log_dropped.clone());
+    log.map(Some).map_err(GatewayFailure::AccessLog)
+}
 
 fn entrance(door: Door, keeper: Option<&Keeper>) -> Entrance {
     Entrance { listeners: door.listeners, tls: keeper.map(Keeper::tls) }

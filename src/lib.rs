@@ -19,8 +19,7 @@
 //!
 //! Imports point down this list only; a test holds every `use` against it:
 //! `cli > gateway > stack > {layers, serve} > request > {world, error} > {config, store, upstream}
-//! > {preset, sandbox} > policy > {address, clock, files, http,
-//! peer, secret, metrics, telemetry, tls}`.
+//! > {preset, sandbox} > policy > ground`, where the ground is all that stands last below.
 
 pub mod cli;
 pub mod gateway;

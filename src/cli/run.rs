@@ -89,7 +89,7 @@ async fn until_stopped(
     let mut hangup = signal(SignalKind::hangup())?;
     let digest = loaded.settings.digest.clone();
     let sink = Box::new(io::stdout());
-    let gateway = Gateway::start_with(loaded.settings, Clock::system(), Some(sink), passed).await?;
+    let gateway = Gateway::start_with(loaded.settings, Clock::system(), Some(sink), passed)?;
     let gateway = Arc::new(gateway);
     tracing::info!(
         listen = gateway.public_addresses(),

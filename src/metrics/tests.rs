@@ -213,6 +213,8 @@ fn every_family_of_the_design_is_there_under_its_name() {
         ("weir_budget_durable", "gauge"),
         ("weir_retries_total", "counter"),
         ("weir_config_reloads_total", "counter"),
+        ("weir_tls_reloads_total", "counter"),
+        ("weir_tls_certificate_expiry_seconds", "gauge"),
         ("weir_build_info", "gauge"),
         ("weir_in_flight", "gauge"),
         ("weir_connections", "gauge"),

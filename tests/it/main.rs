@@ -26,5 +26,6 @@ mod readme;
 mod reload;
 mod restart;
 mod support;
+mod systemd;
 mod tls;
 mod watch;

@@ -16,7 +16,7 @@ async fn setup(server: &str) -> (Sandbox, String) {
     let sandbox = Sandbox::new(account.clone(), Clock::system());
     let at = serve_sandbox(&sandbox).await;
     let setup = Setup { account, server: server.into(), ..Setup::default() };
-    let text = setup.config(at).replace("min_drain = \"0s\"", "min_drain = \"300ms\"");
+    let text = setup.config(at).replace("min_drain = \"0s\"", "min_drain = \"1s\"");
     (sandbox, text)
 }
 
@@ -111,30 +111,48 @@ async fn a_restart_with_passed_sockets_loses_no_request() {
     assert!(tokio::net::TcpStream::connect(address).await.is_ok());
 }
 
+/// With a ledger there is one process at a time: connections wait in the kernel meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn all_kinds_of_sockets_can_be_passed() {
-    let (_sandbox, text) = setup("").await;
-    let text = text.replacen("127.0.0.1:0", "systemd", 1).replace("127.0.0.1:0", "systemd:admin");
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("a.sock");
-    let (web, admin) =
-        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
-    let unix = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    let (at, admin_at) = (web.local_addr().unwrap(), admin.local_addr().unwrap());
-    let sockets = vec![("", web.into()), ("admin", admin.into()), ("x", unix.into())];
-    let mut child = Child::activate(&text, sockets).await;
-    assert_eq!((child.public, child.admin), (at, admin_at));
-    assert_eq!(Client::new(admin_at).get("/readyz").await.status, 200);
-    Client::new(at).get("/nothing").await.problem(404, "unknown-endpoint");
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = tokio::net::UnixStream::connect(&path).await.unwrap();
-    stream.write_all(b"GET /x HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
-    let mut said = String::new();
-    stream.read_to_string(&mut said).await.unwrap();
-    assert!(said.starts_with("HTTP/1.1 404"), "{said}");
+async fn a_restart_one_after_the_other_loses_no_request_and_forgets_no_spend() {
+    let (sandbox, text) = setup("").await;
+    let state = tempfile::tempdir().unwrap();
+    let server = format!("[server]\nstate_dir = \"{}\"", state.path().display());
+    let text = text.replacen("127.0.0.1:0", "systemd:web", 1).replacen("[server]", &server, 1);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut child = Child::activate(&text, passed(&listener)).await;
+    // While one runs, another with the same ledger does not.
+    let (code, said) = Child::fails(&text, passed(&listener)).await;
+    assert_eq!(code, Some(1), "{said}");
+    let seen = Arc::new(Seen::default());
+    let mut clients = Vec::new();
+    for page_size in 1..=4 {
+        let target = users(&sandbox.biggest_session_id(), &format!("?page_size={page_size}"));
+        let seen = Arc::clone(&seen);
+        clients.push(tokio::spawn(Arc::clone(&seen).keeps_asking(address, target.clone())));
+        clients.push(tokio::spawn(seen.keeps_coming(address, target)));
+    }
+    for _ in 0..2 {
+        let before = seen.answered();
+        until("load", async || (seen.answered() > before + 100).then_some(())).await;
+        child.signal("TERM").await;
+        assert_eq!(child.ended().await, Some(0), "{}", child.said());
+        child = Child::activate(&text, passed(&listener)).await;
+    }
+    let before = seen.answered();
+    until("load", async || (seen.answered() > before + 100).then_some(())).await;
+    seen.stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await.expect("every request was answered");
+    }
+    let page = Client::new(child.admin).get("/metrics").await;
+    let metrics = crate::support::Metrics::parse(page.text());
+    let day = [("label", "heavy"), ("window", "day")];
+    let spent = metrics.sum("weir_budget_limit", &day) - metrics.sum("weir_budget_remaining", &day);
+    assert_eq!(spent, sandbox.counters().total);
+    assert!(spent >= 12, "each process asked anew: {spent}");
     child.signal("TERM").await;
     assert_eq!(child.ended().await, Some(0));
-    assert!(path.exists(), "whoever made it keeps it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

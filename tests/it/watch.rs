@@ -34,7 +34,7 @@ async fn a_file_that_changes_takes_effect_and_a_bad_one_is_tried_again_when_it_c
     let at = serve_sandbox(&sandbox).await;
     let config = |tables: &str| Setup { tables: tables.to_owned(), ..Setup::default() }.config(at);
     let clients = "[[clients]]\nname = \"a\"\nkey = { file = \"key\" }\n";
-    let mut child = Child::watch(&config("")).await;
+    let mut child = Child::serve_with(&config(""), |command| command.arg("--watch")).await;
     let key = child.file.with_file_name("key");
     let target = users(&sandbox.biggest_session_id(), "");
     assert_eq!(Client::new(child.public).get(&target).await.status, 200);

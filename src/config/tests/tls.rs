@@ -17,7 +17,7 @@ impl Fixture {
         let fixture = Self(tempfile::tempdir().unwrap());
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec!["weir.test".to_owned()]).unwrap();
-        let now = std::time::SystemTime::from(Clock::system().wall());
+        let now = Clock::system().wall();
         let day = Duration::from_hours(24);
         params.not_before = (now - day * 100).into();
         let span = day * u32::try_from(days.abs()).unwrap();

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::{PATIENCE, until};
 
 /// `weir` with these arguments; nothing of the caller's own configuration reaches it.
-fn command(arguments: &[&str]) -> Command {
+pub(crate) fn command(arguments: &[&str]) -> Command {
     clean(Command::new(env!("CARGO_BIN_EXE_weir")), arguments)
 }
 
@@ -34,6 +34,24 @@ pub(crate) async fn run(arguments: &[&str]) -> Output {
     tokio::time::timeout(PATIENCE, output).await.expect("it ends").unwrap()
 }
 
+/// `weir serve` with sockets passed to it.
+fn activated(path: &Path, sockets: Vec<(&str, OwnedFd)>) -> Command {
+    let names: Vec<_> = sockets.iter().map(|(name, _)| *name).collect();
+    let serve = format!(
+        "export LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={}; exec {} serve -c {}",
+        names.len(),
+        names.join(":"),
+        env!("CARGO_BIN_EXE_weir"),
+        argument(path),
+    );
+    let mut command = clean(Command::new("sh"), &["-c", &serve]);
+    let mappings = (3..).zip(sockets);
+    let mappings =
+        mappings.map(|(child_fd, (_, parent_fd))| FdMapping { parent_fd, child_fd }).collect();
+    command.as_std_mut().fd_mappings(mappings).unwrap();
+    command
+}
+
 /// A running `weir serve`.
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -50,35 +68,35 @@ pub(crate) struct Child {
 impl Child {
     /// Starts it, and waits until it says where it listens.
     pub(crate) async fn serve(config: &str) -> Self {
-        let (directory, file) = self::file(config);
-        let command = command(&["serve", "-c", argument(&file)]);
-        Self::spawn(command, directory, file).await
+        Self::serve_with(config, |command| command).await
     }
 
-    /// The same, with `--watch`.
-    pub(crate) async fn watch(config: &str) -> Self {
-        let (directory, file) = self::file(config);
-        let command = command(&["serve", "--watch", "-c", argument(&file)]);
-        Self::spawn(command, directory, file).await
+    /// The same, with further arguments or variables.
+    pub(crate) async fn serve_with(
+        config: &str,
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
+        let (directory, path) = file(config);
+        let mut command = command(&["serve", "-c", argument(&path)]);
+        change(&mut command);
+        Self::spawn(command, directory, path).await
     }
 
     /// The same, with listening sockets passed to it as systemd does.
     pub(crate) async fn activate(config: &str, sockets: Vec<(&str, OwnedFd)>) -> Self {
-        let (directory, file) = self::file(config);
-        let names: Vec<_> = sockets.iter().map(|(name, _)| *name).collect();
-        let serve = format!(
-            "export LISTEN_PID=$$ LISTEN_FDS={} LISTEN_FDNAMES={}; exec {} serve -c {}",
-            names.len(),
-            names.join(":"),
-            env!("CARGO_BIN_EXE_weir"),
-            argument(&file),
-        );
-        let mut command = clean(Command::new("sh"), &["-c", &serve]);
-        let mappings = (3..).zip(sockets);
-        let mappings =
-            mappings.map(|(child_fd, (_, parent_fd))| FdMapping { parent_fd, child_fd }).collect();
-        command.as_std_mut().fd_mappings(mappings).unwrap();
-        Self::spawn(command, directory, file).await
+        let (directory, path) = file(config);
+        Self::spawn(activated(&path, sockets), directory, path).await
+    }
+
+    /// The same, where nothing comes of it: exit code and stderr.
+    pub(crate) async fn fails(
+        config: &str,
+        sockets: Vec<(&str, OwnedFd)>,
+    ) -> (Option<i32>, String) {
+        let (_directory, path) = file(config);
+        let mut command = activated(&path, sockets);
+        let output = tokio::time::timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     async fn spawn(mut command: Command, directory: tempfile::TempDir, file: PathBuf) -> Self {
