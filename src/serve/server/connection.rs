@@ -161,8 +161,8 @@ where
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => break ended,
-                // Who comes while we drain is served before told to leave: hyper hangs up on a
-                // client that is told so in its handshake.
+                // Who comes while we drain is served before told to leave: told at once, a client
+                // that connects ahead of its requests would come again, and again.
                 () = poll_fn(|cx| match draining.as_mut().poll(cx) {
                     Poll::Ready(()) if streams.started() > 0 => Poll::Ready(()),
                     Poll::Ready(()) => closing.as_mut().poll(cx),

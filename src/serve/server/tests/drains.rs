@@ -136,3 +136,37 @@ async fn who_comes_while_draining_is_served() {
     assert_eq!(rest(&mut silent).await, "");
     timeout(PATIENCE, &mut fixture.server).await.unwrap().unwrap();
 }
+
+/// Reads frames until the answer to our PING; their types (RFC 9113, section 6).
+async fn until_pong(stream: &mut TcpStream) -> Vec<u8> {
+    let mut types = Vec::new();
+    loop {
+        let mut head = [0; 9];
+        timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut payload = vec![0; length as usize];
+        timeout(PATIENCE, stream.read_exact(&mut payload)).await.unwrap().unwrap();
+        types.push(head[3]);
+        if head[3] == PING && payload == [7; 8] {
+            return types;
+        }
+    }
+}
+
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+
+/// A client that is told to leave before it has asked anything would come again, and again.
+#[tokio::test]
+async fn a_connection_made_ahead_is_not_told_to_leave_before_it_has_served() {
+    let fixture = start(LIMITS).await;
+    fixture.drain.begin();
+    let mut stream = fixture.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+    for _ in 0..3 {
+        let ping = [&[0, 0, 8, PING, 0, 0, 0, 0, 0][..], &[7; 8]].concat();
+        stream.write_all(&ping).await.unwrap();
+        let types = until_pong(&mut stream).await;
+        assert!(!types.contains(&GOAWAY), "{types:?}");
+    }
+}
