@@ -106,7 +106,6 @@ impl Gateway {
         passed: PassedSockets,
     ) -> Result<Self, GatewayFailure> {
         let metrics = Arc::new(Metrics::new());
-        let (public, admin) = doors::open(&settings, passed)?;
         let budgets = match &settings.server.state_dir {
             Some(directory) => Budgets::kept(directory, clock.clone()).map_err(BuildError::from)?,
             None => Budgets::new(clock.clone()),
@@ -114,6 +113,8 @@ impl Gateway {
         let world = build::world(&settings, &metrics, &clock, &budgets, None)?;
 
         let access_log = access_log(access_sink, &settings, &metrics)?;
+        // Last of what may fail: nobody connects to a process that cannot serve.
+        let (public, admin) = doors::open(&settings, passed)?;
         let (drain, admin_drain) = (Drain::new(), Drain::new());
         let stopping = drain.clone();
         let witness = Arc::new(Witness {

@@ -48,7 +48,8 @@ where
             return;
         }
         match self.tls.clone() {
-            Some(tls) => self.secured(&tls, socket, peer).await,
+            // Boxed, so that a connection in the clear is not charged for it.
+            Some(tls) => Box::pin(self.secured(&tls, socket, peer)).await,
             None => self.plain(socket, peer).await,
         }
     }
@@ -72,9 +73,7 @@ where
 
     /// The handshake tells which HTTP it is, and who asks.
     async fn secured(self, tls: &Tls, socket: Socket, peer: PeerAddr) {
-        // Boxed: it is large, and over soon.
-        let handshake = Box::pin(tls.accept(socket));
-        let handshake = tokio::time::timeout(self.limits.header_timeout, handshake);
+        let handshake = tokio::time::timeout(self.limits.header_timeout, tls.accept(socket));
         let shaken = tokio::select! {
             biased;
             shaken = handshake => shaken,

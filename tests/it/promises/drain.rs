@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use weir::sandbox::{Options, Plan, Sandbox};
 
 use crate::support::gateway::{serve_sandbox, users};
 use crate::support::raw::Raw;
-use crate::support::{Child, Client, Setup, until};
+use crate::support::upstream::answer;
+use crate::support::{Child, Client, Setup, Upstream, until};
 use weir::clock::Clock;
 
 async fn sandbox() -> (Sandbox, std::net::SocketAddr) {
@@ -149,6 +151,42 @@ async fn no_more_than_sixteen_are_named() {
     let line = said.lines().find(|line| line.contains("cut off")).expect("it says so");
     assert_eq!(line.matches("client anonymous").count(), 16, "{line}");
     assert!(line.contains("\"more\":4") && line.contains("\"connections\":20"), "{line}");
+}
+
+/// Half an answer is worse than none to whoever does not look: the log says whose it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_cut_off_within_an_answer_is_named_too() {
+    let upstream = Upstream::start(|request| match request.target.as_str() {
+        "/whole" => answer(200, "", "whole"),
+        _ => "HTTP/1.1 200 X\r\ncontent-length: 9000000\r\n\r\nthe beginning".to_owned(),
+    })
+    .await;
+    let text = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nmin_drain = \"0s\"\ndrain_timeout = \"300ms\"\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n\
+         [upstreams.u]\nbase_url = \"http://{}\"\nauth = {{ kind = \"none\" }}\n\
+         [[upstreams.u.endpoints]]\nid = \"everything\"\npath = \"/{{*rest}}\"\n",
+        upstream.address
+    );
+    let mut child = Child::serve(&text).await;
+    assert_eq!(Client::new(child.public).get("/whole").await.text(), "whole");
+    let mut stream = tokio::net::TcpStream::connect(child.public).await.unwrap();
+    stream.write_all(b"GET /secret-path?q=1 HTTP/1.1\r\nhost: weir\r\n\r\n").await.unwrap();
+    let mut said = Vec::new();
+    while !said.ends_with(b"the beginning") {
+        assert!(stream.read_buf(&mut said).await.unwrap() > 0);
+    }
+    child.signal("TERM").await;
+    assert_eq!(child.ended().await, Some(1));
+    let said = child.said();
+    let line = said.lines().find(|line| line.contains("cut off")).expect("it says so");
+    let expected = format!(
+        "[client anonymous endpoint everything peer {} age 0.",
+        stream.local_addr().unwrap()
+    );
+    assert!(line.contains(&expected) && line.contains("\"more\":0"), "{line}");
+    assert_eq!(line.matches("client ").count(), 1, "{line}");
+    assert!(!line.contains("secret"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
