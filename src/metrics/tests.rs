@@ -43,6 +43,8 @@ fn used() -> Metrics {
     metrics.cache_evicted("size");
     metrics.cache_purged("session", "hard");
     metrics.config_reloaded("ok");
+    metrics.tls_reloaded("server", "ok");
+    metrics.certificate_ends("server", 1_800_000_000);
     metrics.in_flight.set(3);
     metrics
 }
