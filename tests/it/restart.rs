@@ -66,6 +66,31 @@ impl Seen {
             self.answered.fetch_add(1, Ordering::Relaxed);
         }
     }
+
+    /// Over HTTP/2, which has GOAWAY to say that a connection ends.
+    async fn keeps_asking_http2(self: Arc<Self>, server: SocketAddr, target: String) {
+        let client = Client::http2(server);
+        while !self.stop.load(Ordering::Relaxed) {
+            match client.try_request(http::Method::GET, &target, "").await {
+                Ok(answer) => assert_eq!(answer.status, 200),
+                Err(error) => {
+                    assert!(was_never_served(&*error), "{error:?}");
+                    continue;
+                }
+            }
+            self.answered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The client learned of GOAWAY when it was about to send: it sends the request over another
+/// connection, as after `Connection: close` (RFC 9113, section 6.8).
+fn was_never_served(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let goodbye = causes.find_map(|cause| cause.downcast_ref::<h2::Error>());
+    goodbye.is_some_and(|error| {
+        error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+    })
 }
 
 fn passed(listener: &TcpListener) -> Vec<(&'static str, std::os::fd::OwnedFd)> {
@@ -88,6 +113,7 @@ async fn a_restart_with_passed_sockets_loses_no_request() {
         clients.push(tokio::spawn(Arc::clone(&seen).keeps_asking(address, target.clone())));
         clients.push(tokio::spawn(seen.keeps_coming(address, target)));
     }
+    clients.push(tokio::spawn(Arc::clone(&seen).keeps_asking_http2(address, target)));
     let mut children = Vec::new();
     for _ in 0..3 {
         let before = seen.answered();
