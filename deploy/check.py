@@ -143,7 +143,11 @@ def check_ports(compose: dict, prometheus: dict, kubernetes: dict[str, dict]) ->
     url = services["weir"]["environment"]["WEIR_UPSTREAMS__ZOOM__BASE_URL"]
     check(f"//sandbox:{sandbox}/v2" in url, f"compose.yaml: {url}")
     for file in ("compose/weir.toml", "kubernetes/weir.toml", "systemd/weir.toml"):
-        same(file, first(r'\[server\]\nlisten = "[^"]*:(\d+)"', f"deploy/{file}"), public)
+        # Of what systemd passes, the port stands in weir.socket.
+        passed = file.startswith("systemd/")
+        where = "deploy/systemd/weir.socket" if passed else f"deploy/{file}"
+        pattern = r"^ListenStream=.*:(\d+)$" if passed else r'\[server\]\nlisten = "[^"]*:(\d+)"'
+        same(file, first(pattern, where), public)
         same(file, first(r'\[admin\]\nlisten = "[^"]*:(\d+)"', f"deploy/{file}"), admin)
 
     pod = kubernetes["deployment"]["spec"]["template"]
@@ -213,6 +217,8 @@ def check_state(compose: dict, kubernetes: dict[str, dict]) -> None:
     check(spec["replicas"] == 1 and spec["strategy"]["type"] == "Recreate", "deployment.yaml: more than one pod")
     check(set(kubernetes["pvc"]["spec"]["accessModes"]) <= {"ReadWriteOncePod", "ReadWriteOnce"}, "pvc.yaml: accessModes")
 
+    name = first(r"^FileDescriptorName=(.*)$", "deploy/systemd/weir.socket")
+    check(first(r'^listen = "systemd:(.*)"$', "deploy/systemd/weir.toml") == name, f"weir.socket: {name} is not what weir.toml names")
     directory = first(r"^StateDirectory=(.*)$", "deploy/systemd/weir.service")
     check(f"/var/lib/{directory}" == at["systemd"], f"weir.service: StateDirectory={directory} is not state_dir")
 

@@ -39,9 +39,10 @@ scripts() {
 # The unit names a binary that is not installed here.
 unit() {
     sed 's|/usr/local/bin/weir|/bin/true|' deploy/systemd/weir.service >"$work/weir.service"
+    cp deploy/systemd/weir.socket "$work/"
     # An unknown key is only a warning to it.
-    systemd-analyze verify "$work/weir.service" >"$work/verify" 2>&1 || true
-    [ ! -s "$work/verify" ] || fail "weir.service: $(<"$work/verify")"
+    systemd-analyze verify "$work/weir.service" "$work/weir.socket" >"$work/verify" 2>&1 || true
+    [ ! -s "$work/verify" ] || fail "systemd: $(<"$work/verify")"
     # In tenths of systemd's "exposure level", which runs from 0 to 10.
     systemd-analyze security --offline=true --threshold=15 --no-pager "$work/weir.service" \
         >"$work/security" || fail "weir.service is less hardened than it was: $(tail -n 1 "$work/security")"

@@ -32,7 +32,7 @@ impl Address {
     /// Reads what is written; `None` if it is no address.
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {
-            Some(("unix", "")) | Some(("systemd", "")) => None,
+            Some(("unix" | "systemd", "")) => None,
             Some(("unix", path)) => Some(Self::Unix(path.into())),
             Some(("systemd", name)) => Some(Self::Passed(Passed::Named(name.to_owned()))),
             None if text == "systemd" => Some(Self::Passed(Passed::Rest)),

@@ -5,6 +5,7 @@
 mod demo;
 mod probe;
 mod run;
+mod supervisor;
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -28,7 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the gateway.
-    Serve(ConfigFile),
+    Serve(ServeOptions),
     /// Validates a configuration and prints it as it takes effect, secrets masked, and what every
     /// client gets.
     Check(ConfigFile),
@@ -51,6 +52,15 @@ struct ConfigFile {
     /// The configuration file.
     #[arg(short, long, env = "WEIR_CONFIG", value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct ServeOptions {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Reloads when the content of the file changes, or of a secret or certificate that it names.
+    #[arg(long)]
+    watch: bool,
 }
 
 #[derive(Args, Debug)]
@@ -131,7 +141,7 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command) -> u8 {
     match command {
-        Command::Serve(file) => run::serve(&file.config),
+        Command::Serve(options) => run::serve(&options),
         Command::Check(file) => check(&file),
         Command::Demo(options) => demo::demo(&options),
         Command::Sandbox(options) => demo::sandbox(&options),

@@ -1,8 +1,10 @@
 //! Builds the parts once, runs the servers, reloads, drains.
 
 mod build;
+mod doors;
 mod purge;
 mod status;
+mod tls;
 
 use std::convert::Infallible;
 use std::io;
@@ -11,17 +13,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::net::TcpListener;
+use parking_lot::Mutex;
 
+use self::doors::Door;
+use self::tls::Keeper;
+use crate::address::Address;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::config::settings::{ConnectionLimits, LogFormat, Server};
+use crate::config::settings::{ConnectionLimits, LogFormat, Server, Tls as TlsSettings};
 use crate::layers::cache::Limits as CacheLimits;
-use crate::layers::observe::Witness;
+use crate::layers::observe::{Cut, CutShort, Witness};
 use crate::layers::vet::Rules;
 use crate::metrics::{ConnectionMetrics, Metrics};
 use crate::serve::admin::Desk;
-use crate::serve::{AdminService, Drain, Finished, Limits, Refusing, serve};
+use crate::serve::{AdminService, Drain, Entrance, Limits, PassedSockets, Refusing, serve};
 use crate::stack::{Parts, stack};
 use crate::store::cache::EntryCache;
 use crate::store::limiter::Budgets;
@@ -42,10 +47,16 @@ pub enum GatewayFailure {
         /// The configuration key that names it.
         key: &'static str,
         /// The address.
-        address: SocketAddr,
+        address: Address,
         /// What the system said.
         source: io::Error,
     },
+    /// Anonymous callers would be welcome on a passed socket that is not loopback.
+    #[error(
+        "anonymous callers on a public address ({0}, passed by whoever started this process): \
+         list [[clients]], or set server.allow_anonymous = true"
+    )]
+    OpenToAnyone(Address),
     /// The parts cannot be built.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -60,9 +71,13 @@ pub enum GatewayFailure {
 /// A running gateway.
 #[derive(Debug)]
 pub struct Gateway {
-    public: SocketAddr,
-    admin: SocketAddr,
+    public: Vec<Address>,
+    admin: Vec<Address>,
+    tls: Option<Arc<Keeper>>,
+    admin_tls: Option<Arc<Keeper>>,
     settings: Arc<ArcSwap<Settings>>,
+    /// One reload at a time.
+    reloading: Mutex<()>,
     budgets: Arc<Budgets>,
     witness: Arc<Witness>,
     drain: Drain,
@@ -73,30 +88,37 @@ pub struct Gateway {
 const ADMIN_CONNECTIONS: usize = 64;
 
 impl Gateway {
-    /// Binds both listeners and serves until [`Gateway::stop`]. Needs a tokio runtime.
+    /// Binds both listeners and serves until [`Gateway::stop`].
+    #[expect(clippy::unused_async, reason = "it needs a runtime to run on, and says so")]
     pub async fn start(
         settings: Settings,
         clock: Clock,
         access_sink: Option<AccessSink>,
     ) -> Result<Self, GatewayFailure> {
+        Self::start_with(settings, clock, access_sink, PassedSockets::default())
+    }
+
+    /// The same, with sockets that whoever started this process has opened. Needs a tokio runtime.
+    pub fn start_with(
+        settings: Settings,
+        clock: Clock,
+        access_sink: Option<AccessSink>,
+        passed: PassedSockets,
+    ) -> Result<Self, GatewayFailure> {
         let metrics = Arc::new(Metrics::new());
-        let public = bind("server.listen", settings.server.listen).await?;
-        let admin = bind("admin.listen", settings.admin.listen).await?;
         let budgets = match &settings.server.state_dir {
             Some(directory) => Budgets::kept(directory, clock.clone()).map_err(BuildError::from)?,
             None => Budgets::new(clock.clone()),
         };
         let world = build::world(&settings, &metrics, &clock, &budgets, None)?;
 
-        let access_log = access_sink
-            .filter(|_| settings.log.access)
-            .map(|sink| {
-                let format = log_format(settings.log.format);
-                AccessLog::new(sink, format, metrics.access_log_dropped.clone())
-            })
-            .transpose()
-            .map_err(GatewayFailure::AccessLog)?;
+        let access_log = access_log(access_sink, &settings, &metrics)?;
+        // Last of what may fail: nobody connects to a process that cannot serve.
+        let (public, admin) = doors::open(&settings, passed)?;
+        let (drain, admin_drain) = (Drain::new(), Drain::new());
+        let stopping = drain.clone();
         let witness = Arc::new(Witness {
+            cut: CutShort::new(move || stopping.is_killed()),
             clock: clock.clone(),
             metrics: Arc::clone(&metrics),
             access_log,
@@ -125,11 +147,16 @@ impl Gateway {
             },
             coming: settings.server.limits.patience.taking,
         };
-        let (drain, admin_drain) = (Drain::new(), Drain::new());
         let limits = limits(&settings.server);
+        let keeper = |listener, settings: Option<&TlsSettings>| {
+            settings.map(|settings| Keeper::start(listener, settings, &metrics, &drain))
+        };
         let gateway = Self {
-            public: address(&public, settings.server.listen),
-            admin: address(&admin, settings.admin.listen),
+            public: public.at.clone(),
+            admin: admin.at.clone(),
+            tls: keeper("server", settings.server.tls.as_ref()),
+            admin_tls: keeper("admin", settings.admin.tls.as_ref()),
+            reloading: Mutex::default(),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             budgets: Arc::new(budgets),
             witness: Arc::clone(&witness),
@@ -137,6 +164,8 @@ impl Gateway {
             admin_drain: admin_drain.clone(),
         };
         let connections = metrics.connections.clone();
+        let public = entrance(public, gateway.tls.as_deref());
+        let admin = entrance(admin, gateway.admin_tls.as_deref());
         tokio::spawn(serve(public, stack(&parts), limits, drain.clone(), connections));
         let admin_service = AdminService::new(metrics, gateway.desk(&parts), drain);
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
@@ -157,28 +186,48 @@ impl Gateway {
         }
     }
 
-    /// The public listener's address; tells the port where the configuration said 0.
+    /// The public listener's first address and port; tells the port where the configuration said
+    /// 0. Port 0 if it listens on no port at all.
     pub fn public(&self) -> SocketAddr {
-        self.public
+        doors::first_tcp(&self.public)
     }
 
-    /// The admin listener's address.
+    /// The admin listener's address and port; port 0 if it listens on no port at all.
     pub fn admin(&self) -> SocketAddr {
-        self.admin
+        doors::first_tcp(&self.admin)
+    }
+
+    /// Everywhere the public listener is, for people.
+    pub fn public_addresses(&self) -> String {
+        doors::named(&self.public)
+    }
+
+    /// Everywhere the admin listener is, for people.
+    pub fn admin_addresses(&self) -> String {
+        doors::named(&self.admin)
     }
 
     /// Takes another configuration, whole or not at all. Cache, budgets, connections and counters
-    /// are kept.
+    /// are kept. Blocks: it is work for a thread that may wait.
     pub fn reload(&self, settings: Settings) -> Result<(), GatewayFailure> {
+        let _one_at_a_time = self.reloading.lock();
         let old = self.settings.load_full();
         let Witness { clock, metrics, world, .. } = &*self.witness;
-        let outcome = build::changes_need_restart(&old, &settings).and_then(|()| {
+        let possible = build::changes_need_restart(&old, &settings);
+        let possible = possible.and_then(|()| doors::guard(&settings, &self.public));
+        let outcome = possible.and_then(|()| {
             let (budgets, previous) = (&self.budgets, world.load());
             Ok(build::world(&settings, metrics, clock, budgets, Some(&previous))?)
         });
         metrics.config_reloaded(if outcome.is_ok() { "ok" } else { "refused" });
         let retired = world.swap(Arc::new(outcome?));
         status::retire(metrics, &retired, &world.load());
+        let (server, admin) = (&settings.server, &settings.admin);
+        for (keeper, tls) in [(&self.tls, &server.tls), (&self.admin_tls, &admin.tls)] {
+            if let (Some(keeper), Some(tls)) = (keeper, tls) {
+                keeper.adopt(tls);
+            }
+        }
         self.settings.store(Arc::new(settings));
         Ok(())
     }
@@ -189,19 +238,21 @@ impl Gateway {
     }
 
     /// Whoever still waits for a token when most of the time is gone is told so, and not cut off.
-    async fn refuse_the_queue(&self, deadline: Duration) -> Infallible {
-        tokio::time::sleep(deadline.mul_f32(QUEUE_SHARE)).await;
+    async fn refuse_the_queue(&self, notice: Duration, deadline: Duration) -> Infallible {
+        let left = deadline.saturating_sub(notice);
+        tokio::time::sleep(notice + left.mul_f32(QUEUE_SHARE)).await;
         self.budgets.drain();
         std::future::pending().await
     }
 
-    /// Stops: readiness turns, listeners close, requests in flight and queued are answered, and
-    /// whoever is left at `server.drain_timeout` is cut off.
-    pub async fn stop(self) -> Finished {
-        let deadline = self.settings.load().server.drain_timeout;
+    /// Stops: readiness turns, and after `server.min_drain` listeners close; requests in flight and
+    /// queued are answered, and whoever is left at `server.drain_timeout` is cut off.
+    pub async fn stop(&self) -> Stopped {
+        let server = &self.settings.load().server;
+        let (notice, deadline) = (server.min_drain, server.drain_timeout);
         let finished = tokio::select! {
-            finished = self.drain.finish(deadline) => finished,
-            never = self.refuse_the_queue(deadline) => match never {},
+            finished = self.drain.finish_after(notice, deadline) => finished,
+            never = self.refuse_the_queue(notice, deadline) => match never {},
         };
         let budgets = Arc::clone(&self.budgets);
         if tokio::task::spawn_blocking(move || budgets.close()).await.is_err() {
@@ -211,8 +262,20 @@ impl Gateway {
         if let Some(log) = &self.witness.access_log {
             log.flush();
         }
-        finished
+        let (requests, more) = self.witness.cut.seen();
+        Stopped { connections: finished.cut, requests, more }
     }
+}
+
+/// How a stop went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Connections that were cut off.
+    pub connections: usize,
+    /// Requests on them that were not answered to their end: the first of them.
+    pub requests: Vec<Cut>,
+    /// How many more of those.
+    pub more: usize,
 }
 
 /// Of the drain's time, how much those who wait for a token may use up.
@@ -231,13 +294,19 @@ fn limits(server: &Server) -> Limits {
     }
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, GatewayFailure> {
-    let failed = |source| GatewayFailure::Bind { key, address, source };
-    TcpListener::bind(address).await.map_err(failed)
+fn access_log(
+    sink: Option<AccessSink>,
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<Option<AccessLog>, GatewayFailure> {
+    let Some(sink) = sink.filter(|_| settings.log.access) else { return Ok(None) };
+    let format = log_format(settings.log.format);
+    let log = AccessLog::new(sink, format, metrics.access_log_dropped.clone());
+    log.map(Some).map_err(GatewayFailure::AccessLog)
 }
 
-fn address(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
-    listener.local_addr().unwrap_or(configured)
+fn entrance(door: Door, keeper: Option<&Keeper>) -> Entrance {
+    Entrance { listeners: door.listeners, tls: keeper.map(Keeper::tls) }
 }
 
 /// The log's format in the configuration's words, in telemetry's words.

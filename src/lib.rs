@@ -19,8 +19,7 @@
 //!
 //! Imports point down this list only; a test holds every `use` against it:
 //! `cli > gateway > stack > {layers, serve} > request > {world, error} > {config, store, upstream}
-//! > {preset, sandbox} > policy > {address, clock, http, peer,
-//! secret, metrics, telemetry, tls}`.
+//! > {preset, sandbox} > policy > ground`, where the ground is all that stands last below.
 
 pub mod cli;
 pub mod gateway;
@@ -43,6 +42,7 @@ pub mod sandbox;
 
 pub mod address;
 pub mod clock;
+pub mod files;
 pub mod http;
 pub mod metrics;
 pub mod peer;

@@ -142,6 +142,16 @@ impl Metrics {
         self.families.config_reloaded(result);
     }
 
+    /// Counts an attempt of a listener to take another certificate.
+    pub fn tls_reloaded(&self, listener: &'static str, result: &'static str) {
+        self.families.tls_reloaded(listener, result);
+    }
+
+    /// When the certificate that a listener shows ends, seconds since 1970.
+    pub fn certificate_ends(&self, listener: &'static str, at: i64) {
+        self.families.certificate_ends(listener, at);
+    }
+
     /// Everything as text.
     pub fn encode(&self, face: Face) -> String {
         let mut text = String::with_capacity(16 * 1024);

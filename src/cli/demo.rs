@@ -32,7 +32,7 @@ pub(super) fn demo(options: &DemoOptions) -> u8 {
         let gateway = Gateway::start(settings, Clock::system(), None).await?;
         greet(&gateway, sandbox_at, &sandbox);
         stop.recv().await;
-        stop_gateway(gateway, &mut stop).await;
+        stop_gateway(&gateway, &mut stop).await;
         drain.finish(std::time::Duration::from_secs(1)).await;
         Ok(())
     })
@@ -98,6 +98,7 @@ fn demo_settings(options: &DemoOptions, sandbox: SocketAddr) -> Result<Settings,
     let env = Env::from([
         ("WEIR_SERVER__LISTEN".to_owned(), options.listen.to_string()),
         ("WEIR_ADMIN__LISTEN".to_owned(), options.admin.to_string()),
+        ("WEIR_SERVER__MIN_DRAIN".to_owned(), "0s".to_owned()),
         ("WEIR_UPSTREAMS__ZOOM__BASE_URL".to_owned(), format!("http://{sandbox}/v2")),
     ]);
     Ok(config::from_text("demo.toml", DEMO, &env)?.settings)

@@ -2,19 +2,39 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::spawn_blocking;
 
-use super::{CONFIG, FAILURE, OK, complain};
+use super::{CONFIG, FAILURE, OK, ServeOptions, complain, supervisor};
 use crate::clock::Clock;
 use crate::config::{self, Loaded};
-use crate::gateway::{Gateway, log_format};
+use crate::files::{Snapshot, Watch};
+use crate::gateway::{Gateway, Stopped, log_format};
+use crate::serve::PassedSockets;
 use crate::telemetry;
 
+/// Between two looks at the configuration and the files that it names.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Reading a file that hangs does not keep a stopped process.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
 /// Runs until told to stop.
-pub(super) fn serve(file: &Path) -> u8 {
-    let loaded = match config::load(file, &config::environment()) {
+pub(super) fn serve(options: &ServeOptions) -> u8 {
+    let (file, environment) = (options.file.config.as_path(), config::environment());
+    // Before there are threads.
+    let passed = environment.get("LISTEN_FDNAMES").map(String::as_str);
+    let passed = match PassedSockets::from_environment(passed) {
+        Ok(passed) => passed,
+        Err(error) => return failed(&error),
+    };
+    let (loaded, noted) = config::load_and_note(file, &environment);
+    let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(faults) => {
             complain(&faults.to_string());
@@ -30,7 +50,11 @@ pub(super) fn serve(file: &Path) -> u8 {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match runtime.block_on(until_stopped(loaded, file)) {
+    let watch = Arc::new(Mutex::new(Watch::new(noted)));
+    let watch = Watched { file, watch: options.watch.then_some(watch) };
+    let stopped = runtime.block_on(until_stopped(loaded, passed, &watch));
+    runtime.shutdown_timeout(LAST_WAIT);
+    match stopped {
         Ok(Stop::Clean) => OK,
         Ok(Stop::CutShort) => FAILURE,
         Err(error) => failed(&*error),
@@ -53,7 +77,11 @@ pub(super) fn failed(error: &dyn std::error::Error) -> u8 {
 
 type Failure = Box<dyn std::error::Error>;
 
-async fn until_stopped(loaded: Loaded, file: &Path) -> Result<Stop, Failure> {
+async fn until_stopped(
+    loaded: Loaded,
+    passed: PassedSockets,
+    watched: &Watched<'_>,
+) -> Result<Stop, Failure> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -61,16 +89,66 @@ async fn until_stopped(loaded: Loaded, file: &Path) -> Result<Stop, Failure> {
     let mut hangup = signal(SignalKind::hangup())?;
     let digest = loaded.settings.digest.clone();
     let sink = Box::new(io::stdout());
-    let gateway = Gateway::start(loaded.settings, Clock::system(), Some(sink)).await?;
-    tracing::info!(listen = %gateway.public(), admin = %gateway.admin(), config_digest = digest,
-        "weir {} is ready", env!("CARGO_PKG_VERSION"));
+    let gateway = Gateway::start_with(loaded.settings, Clock::system(), Some(sink), passed)?;
+    let gateway = Arc::new(gateway);
+    tracing::info!(
+        listen = gateway.public_addresses(),
+        admin = gateway.admin_addresses(),
+        config_digest = digest,
+        "weir {} is ready",
+        env!("CARGO_PKG_VERSION")
+    );
+    supervisor::ready();
     loop {
         tokio::select! {
             () = stop.recv() => break,
-            _ = hangup.recv() => reload(&gateway, file),
+            _ = hangup.recv() => {}
+            () = watched.changed() => {}
+        }
+        // One after the other; a file that takes for ever to read does not keep us from stopping.
+        tokio::select! {
+            () = stop.recv() => break,
+            () = reload(&gateway, watched) => {}
         }
     }
-    Ok(stop_gateway(gateway, &mut stop).await)
+    Ok(stop_gateway(&gateway, &mut stop).await)
+}
+
+/// The configuration file, and what is looked at between reloads.
+struct Watched<'a> {
+    file: &'a Path,
+    watch: Option<Arc<Mutex<Watch>>>,
+}
+
+impl Watched<'_> {
+    /// Resolves when the configuration, or a file that it names, has changed and come to rest.
+    async fn changed(&self) {
+        let Some(watch) = &self.watch else { return std::future::pending().await };
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let watch = Arc::clone(watch);
+            if spawn_blocking(move || watch.lock().look()).await.unwrap_or(false) {
+                return;
+            }
+        }
+    }
+}
+
+/// Reads files, which may take its time: never on a thread that serves.
+async fn reload(gateway: &Arc<Gateway>, watched: &Watched<'_>) {
+    let (gateway, file) = (Arc::clone(gateway), watched.file.to_owned());
+    let reloaded = spawn_blocking(move || {
+        supervisor::reloading();
+        let noted = reload_now(&gateway, &file);
+        supervisor::ready();
+        noted
+    });
+    match (reloaded.await, &watched.watch) {
+        // What was refused is tried again when it changes, not before.
+        (Ok(noted), Some(watch)) => watch.lock().set(noted),
+        (Ok(_), None) => {}
+        (Err(error), _) => tracing::error!(%error, "the reload broke off, the old one goes on"),
+    }
 }
 
 /// How a stop went.
@@ -81,13 +159,14 @@ pub(super) enum Stop {
     CutShort,
 }
 
-fn reload(gateway: &Gateway, file: &Path) {
-    let loaded = match config::load(file, &config::environment()) {
+fn reload_now(gateway: &Gateway, file: &Path) -> Snapshot {
+    let (loaded, noted) = config::load_and_note(file, &config::environment());
+    let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(faults) => {
             gateway.reload_refused();
             tracing::error!("the new configuration is refused, the old one goes on:\n{faults}");
-            return;
+            return noted;
         }
     };
     let digest = loaded.settings.digest.clone();
@@ -97,18 +176,21 @@ fn reload(gateway: &Gateway, file: &Path) {
             tracing::error!(%error, "the new configuration is refused, the old one goes on");
         }
     }
+    noted
 }
 
 /// Drains; a second signal cuts it short.
-pub(super) async fn stop_gateway(gateway: Gateway, stop: &mut StopSignals) -> Stop {
-    tracing::info!("stopping: requests in flight are answered, new ones are not accepted");
+pub(super) async fn stop_gateway(gateway: &Gateway, stop: &mut StopSignals) -> Stop {
+    supervisor::stopping();
+    tracing::info!("stopping: not ready any more, and soon no connections; requests are answered");
     tokio::select! {
-        finished = gateway.stop() => {
+        stopped = gateway.stop() => {
             tracing::info!("stopped");
-            if finished.cut == 0 {
+            let Stopped { connections, requests, more } = stopped;
+            if connections == 0 {
                 return Stop::Clean;
             }
-            tracing::warn!(connections = finished.cut, "cut off at server.drain_timeout");
+            tracing::warn!(connections, ?requests, more, "cut off at server.drain_timeout");
         }
         () = stop.recv() => tracing::warn!("told to stop again: not waiting any longer"),
     }

@@ -16,10 +16,6 @@ use super::raw::Raw;
 use super::schema::{Node, Tree};
 use super::variables::Variable;
 
-/// Keys that will exist one day, and what to say until then.
-const NOT_YET: [(&str, &str, &str); 1] =
-    [("server.tls", "not supported yet", "let a TLS terminator stand before weir")];
-
 /// Takes everything out of the file's table that does not fit, and reports it.
 pub(super) fn strictly(mut table: Table, tree: &Tree, report: &mut Report) -> Table {
     loop {
@@ -75,9 +71,6 @@ fn attempt<'de, D: serde::Deserializer<'de>>(from: D) -> Result<(Raw, Vec<Path>)
 }
 
 fn unknown_key(path: &Path, written: &str, tree: &Tree, report: &mut Report) {
-    if let Some((_, why, hint)) = NOT_YET.iter().find(|(key, ..)| *key == written) {
-        return report.misshapen(written, *why, Some((*hint).into()));
-    }
     let Some((Step::Key(last), parents)) = path.0.split_last() else { return };
     let names: Vec<String> = parents.iter().map(Step::to_string).collect();
     let known = tree.at(names.iter().map(String::as_str));

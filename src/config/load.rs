@@ -3,10 +3,11 @@
 //! First the file alone, strictly, because only its own parser knows lines. Then preset, file and
 //! environment together, and what comes of that is validated.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::ErrorKind::{InvalidData, NotFound, PermissionDenied};
-use std::io::Read as _;
+use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use toml::de::DeTable;
 use toml::{Table, Value};
@@ -15,10 +16,13 @@ use super::decode;
 use super::fault::{Fault, Faults, Places, Report, Warning, suggest};
 use super::raw::Raw;
 use super::schema::Tree;
-use super::validate::{self, Outside, SecretFile};
+use super::validate::{self, Outside};
 use super::variables::{self, Env, Variables};
 use super::{Settings, lines, merge, render, shares};
+use crate::clock::Clock;
+use crate::files::{self, Snapshot, Text};
 use crate::preset::{self, Preset};
+use crate::tls::MAX_PEM_BYTES;
 
 /// A configuration that is good.
 #[derive(Clone, Debug)]
@@ -47,17 +51,26 @@ pub fn environment() -> Env {
 
 /// Loads a file, with `env` over it.
 pub fn load(path: &Path, env: &Env) -> Result<Loaded, Faults> {
-    let file = path.display().to_string();
-    let text = read_text(path, MAX_FILE_BYTES).map_err(|why| {
-        Faults(vec![Fault { file: file.clone(), line: None, path: String::new(), why, hint: None }])
-    })?;
+    load_and_note(path, env).0
+}
+
+/// The same, and all files that were read for it, whatever came of them.
+pub fn load_and_note(path: &Path, env: &Env) -> (Result<Loaded, Faults>, Snapshot) {
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-    read(&file, &text.text, &Machine { env, directory })
+    let machine = Machine { env, directory, noted: RefCell::default() };
+    let file = path.display().to_string();
+    let loaded = match machine.noted(path, MAX_FILE_BYTES) {
+        Ok(text) => read(&file, &text.text, &machine),
+        Err(why) => {
+            Err(Faults(vec![Fault { file, line: None, path: String::new(), why, hint: None }]))
+        }
+    };
+    (loaded, machine.noted.into_inner())
 }
 
 /// Loads a text as if it were that file; other files are found relative to the working directory.
 pub fn from_text(file: &str, text: &str, env: &Env) -> Result<Loaded, Faults> {
-    read(file, text, &Machine { env, directory: PathBuf::new() })
+    read(file, text, &Machine { env, directory: PathBuf::new(), noted: RefCell::default() })
 }
 
 fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Loaded, Faults> {
@@ -187,6 +200,16 @@ fn with_environment(
 struct Machine<'a> {
     env: &'a Env,
     directory: PathBuf,
+    noted: RefCell<Snapshot>,
+}
+
+impl Machine<'_> {
+    fn noted(&self, path: &Path, max_bytes: u64) -> Result<Text, String> {
+        let read = files::read(path, max_bytes);
+        let text = read.as_ref().ok().map(|read| read.text.as_str());
+        self.noted.borrow_mut().note(path.to_owned(), text);
+        read
+    }
 }
 
 impl Outside for Machine<'_> {
@@ -194,8 +217,20 @@ impl Outside for Machine<'_> {
         self.env.get(name).cloned()
     }
 
-    fn file(&self, path: &str) -> Result<SecretFile, String> {
-        read_text(&self.directory.join(path), MAX_SECRET_BYTES)
+    fn file(&self, path: &str) -> Result<Text, String> {
+        self.noted(&self.directory.join(path), MAX_SECRET_BYTES)
+    }
+
+    fn pem(&self, path: &str) -> Result<Text, String> {
+        self.noted(&self.directory.join(path), MAX_PEM_BYTES)
+    }
+
+    fn base(&self) -> &Path {
+        &self.directory
+    }
+
+    fn now(&self) -> SystemTime {
+        Clock::system().wall()
     }
 
     fn directory(&self, path: &str) -> Result<PathBuf, String> {
@@ -208,36 +243,4 @@ impl Outside for Machine<'_> {
             Err(error) => Err(format!("cannot be a directory: {error}")),
         }
     }
-}
-
-fn read_text(path: &Path, max_bytes: u64) -> Result<SecretFile, String> {
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let about = file.metadata().map_err(unreadable)?;
-    if about.is_dir() {
-        return Err("cannot be read: it is a directory".into());
-    }
-    let mut text = String::new();
-    let read = file.take(max_bytes + 1).read_to_string(&mut text).map_err(|error| {
-        if error.kind() == InvalidData {
-            "cannot be read: it is not UTF-8 text".into()
-        } else {
-            unreadable(error)
-        }
-    })?;
-    if read as u64 > max_bytes {
-        return Err(format!("cannot be read: it is larger than {max_bytes} bytes"));
-    }
-    Ok(SecretFile { text, world_readable: world_readable(&about) })
-}
-
-#[cfg(unix)]
-fn world_readable(about: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    about.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn world_readable(_: &std::fs::Metadata) -> bool {
-    false
 }

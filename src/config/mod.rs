@@ -18,7 +18,7 @@ mod validate;
 mod variables;
 
 pub use fault::{Fault, Faults, Warning};
-pub use load::{Loaded, environment, from_text, load};
+pub use load::{Loaded, environment, from_text, load, load_and_note};
 pub use schema::json_schema;
 pub use settings::Settings;
 pub use variables::Env;

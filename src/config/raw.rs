@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, Part, Plain, Span};
+use super::units::{Bytes, OneOrMany, Part, Plain, Span};
 
 mod cache;
 mod limits;
+mod tls;
 mod upstream;
 
 pub(crate) use cache::{CacheMode, CacheRule, PageToken, RefreshAhead, SetCookie, Whole};
 pub(crate) use limits::Limits;
+pub(crate) use tls::{ClientAuth, Tls};
 pub(crate) use upstream::{
     Auth, AuthKind, Endpoint, GrantKind, Label, LabelMode, Parameter, Pool, Reserve, Upstream,
 };
@@ -43,12 +45,23 @@ pub(crate) struct Raw {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Server {
-    /// Address and port of the public listener.
-    pub listen: String,
+    /// Where it listens, one or a list: address and port, `unix:` and the path of a socket file
+    /// (relative to the configuration file), `systemd` or `systemd:NAME` for passed sockets.
+    pub listen: OneOrMany,
+    /// Whether other processes may listen on the same ports (SO_REUSEPORT).
+    pub reuse_port: bool,
+    /// Permissions of socket files, octal.
+    pub unix_mode: String,
+    /// TLS towards clients. Absent: in the clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Worker threads; 0 = one per core.
     pub workers: u32,
     /// Longest a whole request may take, queueing included.
     pub request_timeout: Span,
+    /// From the stop signal until listeners close: as long as it takes until nobody sends clients
+    /// here any more. At least a tenth of a second.
+    pub min_drain: Span,
     /// From the stop signal until whoever is left is cut off.
     pub drain_timeout: Span,
     /// Longest a connection may take to send a request's head.
@@ -79,9 +92,13 @@ pub(crate) struct Server {
 impl Default for Server {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8080".into(),
+            listen: OneOrMany(vec!["127.0.0.1:8080".into()]),
+            reuse_port: false,
+            unix_mode: "0660".into(),
+            tls: None,
             workers: 0,
             request_timeout: Span::secs(30),
+            min_drain: Span::secs(2),
             drain_timeout: Span::secs(30),
             header_timeout: Span::secs(10),
             max_header_bytes: Bytes::kib(64),
@@ -101,8 +118,11 @@ impl Default for Server {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub(crate) struct Admin {
-    /// Address and port of the admin listener.
+    /// Where it listens: one address, written as those of the public listener.
     pub listen: String,
+    /// TLS towards those who ask it. Absent: in the clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// What POST needs there (`Authorization: Bearer <token>`). Absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<SecretSource>,
@@ -110,7 +130,7 @@ pub(crate) struct Admin {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9090".into(), token: None }
+        Self { listen: "127.0.0.1:9090".into(), tls: None, token: None }
     }
 }
 

@@ -57,6 +57,11 @@ impl<'a> Node<'a> {
         self.target().get("items").is_some()
     }
 
+    /// A list that may be written as one string.
+    pub(super) fn is_one_or_many(self) -> bool {
+        text(self.target(), "format") == "string-or-list"
+    }
+
     /// A table whose keys are names chosen by the author.
     #[cfg(test)]
     pub(super) fn is_map(self) -> bool {
@@ -158,7 +163,8 @@ mod tests {
     fn describes_every_kind_of_value() {
         let tree = Tree::new();
         let expected = |path: &str| tree.at(path.split('.')).unwrap().expected();
-        assert_eq!(expected("server.listen"), "a string");
+        assert_eq!(expected("server.listen"), "a string or a list of strings");
+        assert_eq!(expected("admin.listen"), "a string");
         assert_eq!(expected("server.workers"), "a whole number from 0 to 4294967295");
         assert_eq!(expected("server.allow_anonymous"), "true or false");
         assert_eq!(expected("log.format"), r#"one of "auto", "pretty", "json""#);

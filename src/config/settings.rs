@@ -1,6 +1,5 @@
 //! The configuration after validation. Nothing below `gateway` sees the file's own shape.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +7,8 @@ use std::time::Duration;
 use http::{StatusCode, Uri};
 use ipnet::IpNet;
 
+use crate::address::Address;
+use crate::files::Snapshot;
 use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
 use crate::policy::frames::FrameLimits;
@@ -16,6 +17,7 @@ use crate::policy::patience::Patience;
 use crate::policy::quota::{LabelSpec, PoolSpec};
 use crate::policy::share::{ClientId, Percent, Share};
 use crate::secret::Fingerprint;
+use crate::tls::{Files, Identity};
 
 /// Everything `weir serve` needs to know.
 #[derive(Clone, Debug)]
@@ -39,12 +41,20 @@ pub struct Settings {
 /// `[server]`
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// The public listener.
-    pub listen: SocketAddr,
+    /// Where the public listener is; at least one.
+    pub listen: Vec<Address>,
+    /// Whether other processes may listen on the same ports.
+    pub reuse_port: bool,
+    /// Permissions of socket files.
+    pub unix_mode: u32,
+    /// None = in the clear.
+    pub tls: Option<Tls>,
     /// Worker threads; 0 = one per core.
     pub workers: usize,
     /// The whole request, queueing included.
     pub request_timeout: Duration,
+    /// From the stop signal until listeners close; less than `drain_timeout`.
+    pub min_drain: Duration,
     /// From the stop signal until whoever is left is cut off.
     pub drain_timeout: Duration,
     /// What one connection may cost.
@@ -80,11 +90,24 @@ pub struct ConnectionLimits {
     pub frames: FrameLimits,
 }
 
+/// `[server.tls]` and `[admin.tls]`
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// To be read again.
+    pub files: Files,
+    /// What they held.
+    pub identity: Identity,
+    /// By which that is recognised.
+    pub noted: Snapshot,
+}
+
 /// `[admin]`
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// The admin listener.
-    pub listen: SocketAddr,
+    pub listen: Address,
+    /// None = in the clear.
+    pub tls: Option<Tls>,
     /// What POST needs there; none = nothing.
     pub token: Option<Fingerprint>,
 }

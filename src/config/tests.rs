@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::settings::UpstreamSettings;
 use super::*;
+use crate::address::Address;
 use crate::policy::credential::AuthScheme;
 use crate::policy::endpoint::Spelling;
 use crate::policy::endpoint::*;
@@ -14,10 +15,12 @@ mod environment;
 mod faults;
 mod faults_of_endpoints;
 mod files;
+mod listeners;
 mod preset;
 mod shares;
 mod spending;
 mod state;
+mod tls;
 
 fn env(variables: &[(&str, &str)]) -> Env {
     variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -72,6 +75,10 @@ fn warned(loaded: &Loaded) -> Vec<String> {
     loaded.warnings.iter().map(ToString::to_string).collect()
 }
 
+fn tcp(text: &str) -> Address {
+    Address::Tcp(text.parse().unwrap())
+}
+
 fn only(loaded: &Loaded) -> &UpstreamSettings {
     assert_eq!(loaded.settings.upstreams.len(), 1);
     &loaded.settings.upstreams[0]
@@ -89,11 +96,11 @@ fn fresh(secs: u64) -> impl Fn(&Lifetimes) -> bool {
 fn defaults_are_those_documented() {
     let loaded = good(SMALL);
     let server = &loaded.settings.server;
-    assert_eq!(server.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(server.listen, [tcp("127.0.0.1:8080")]);
     assert_eq!((server.workers, server.max_connections), (0, 10_000));
     assert_eq!((server.limits.head.head_bytes, server.max_body_bytes), (64 << 10, 1 << 20));
     assert_eq!(server.request_timeout, Duration::from_secs(30));
-    assert_eq!(loaded.settings.admin.listen, "127.0.0.1:9090".parse().unwrap());
+    assert_eq!(loaded.settings.admin.listen, tcp("127.0.0.1:9090"));
     assert_eq!(loaded.settings.cache.max_bytes, 256 << 20);
     assert_eq!(loaded.settings.cache.max_entry_bytes, 4 << 20);
     let upstream = only(&loaded);

@@ -138,7 +138,7 @@ impl Variables {
 fn is_known(variable: &Variable, root: Node<'_>, report: &mut Report) -> bool {
     let path = variable.path();
     let mut node = root;
-    for key in &variable.keys {
+    for (at, key) in variable.keys.iter().enumerate() {
         let next = if key.is_empty() { None } else { node.child(key) };
         let Some(next) = next else {
             let hint = if variable.keys.len() == 1 && key.contains('_') {
@@ -149,7 +149,8 @@ fn is_known(variable: &Variable, root: Node<'_>, report: &mut Report) -> bool {
             report.misshapen(&path, "unknown key", hint);
             return false;
         };
-        if next.is_list() {
+        let whole = next.is_one_or_many() && at + 1 == variable.keys.len();
+        if next.is_list() && !whole {
             report.misshapen(&path, "lists cannot be changed from the environment", None);
             return false;
         }

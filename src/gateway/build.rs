@@ -96,7 +96,11 @@ fn needs(settings: &UpstreamSettings) -> Needs<'_> {
 pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(), GatewayFailure> {
     let changed = [
         ("server.listen", old.server.listen != new.server.listen),
+        ("server.reuse_port", old.server.reuse_port != new.server.reuse_port),
+        ("server.unix_mode", old.server.unix_mode != new.server.unix_mode),
+        ("server.tls", old.server.tls.is_some() != new.server.tls.is_some()),
         ("admin.listen", old.admin.listen != new.admin.listen),
+        ("admin.tls", old.admin.tls.is_some() != new.admin.tls.is_some()),
         ("server.workers", old.server.workers != new.server.workers),
         (
             "server.limits, header_timeout or max_header_bytes",
@@ -247,6 +251,10 @@ mod tests {
             (settings("a", 5, "[server]\nrequest_timeout = \"9s\""), None),
             (settings("a", 6, ""), None),
             (settings("b", 5, ""), None),
+            (settings("a", 5, "[server]\nmin_drain = \"1s\""), None),
+            (settings("a", 5, "[server]\nlisten = \"unix:a\""), Some("server.listen")),
+            (settings("a", 5, "[server]\nreuse_port = true"), Some("server.reuse_port")),
+            (settings("a", 5, "[server]\nunix_mode = \"0600\""), Some("server.unix_mode")),
             (settings("a", 5, "[log]\nlevel = \"debug\""), Some("log.level")),
             (settings("a", 5, "[log]\naccess = false"), Some("log.access")),
             (settings("a", 5, "[server]\nmax_connections = 7"), Some("server.max_connections")),

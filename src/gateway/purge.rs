@@ -157,6 +157,7 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::config::{Env, from_text};
+    use crate::layers::observe::CutShort;
     use crate::metrics::Metrics;
     use crate::store::limiter::Budgets;
     use crate::store::purges::{Membership, Mode, Verdict};
@@ -182,7 +183,7 @@ mod tests {
         let budgets = Budgets::new(clock.clone());
         let world = build::world(&settings, &metrics, &clock, &budgets, None).unwrap();
         let world = Arc::new(ArcSwap::from_pointee(world));
-        Arc::new(Witness { clock, metrics, access_log: None, world })
+        Arc::new(Witness { clock, metrics, access_log: None, cut: CutShort::default(), world })
     }
 
     /// An entry for what a client asks, tagged "red".

@@ -1,5 +1,8 @@
 //! One access-log line, one count and one duration a request, whatever becomes of it.
 
+mod cut;
+
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,9 +14,12 @@ use http_body::Body as _;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
+use self::cut::Watched;
+pub use self::cut::{Cut, CutShort};
 use crate::clock::Clock;
 use crate::http::Body;
 use crate::metrics::Metrics;
+use crate::peer::PeerAddr;
 use crate::request::{EdgeRequest, Record};
 use crate::telemetry::{AccessLine, AccessLog};
 use crate::world::World;
@@ -27,6 +33,8 @@ pub struct Witness {
     pub metrics: Arc<Metrics>,
     /// Lines, unless switched off.
     pub access_log: Option<AccessLog>,
+    /// Who was cut off in the end.
+    pub cut: CutShort,
     /// The configuration in force.
     pub world: Arc<ArcSwap<World>>,
 }
@@ -81,6 +89,7 @@ where
             world: Arc::clone(&world),
             record: Arc::clone(&record),
             arrived,
+            peer: http.extensions().get().and_then(|PeerAddr(peer)| *peer),
             method: http.method().clone(),
             request_id,
             told: false,
@@ -110,9 +119,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let answer = ready!(this.answer.poll(cx));
-        if let Ok(answer) = &answer {
+        let mut answer = ready!(this.answer.poll(cx));
+        if let Ok(answer) = &mut answer {
             this.testimony.tell(answer.status().as_u16(), answer.body().size_hint().exact());
+            this.testimony.watch(answer.body_mut());
         }
         Poll::Ready(answer)
     }
@@ -124,6 +134,7 @@ struct Testimony {
     world: Arc<World>,
     record: Arc<Record>,
     arrived: Instant,
+    peer: Option<SocketAddr>,
     method: Method,
     request_id: Option<http::HeaderValue>,
     told: bool,
@@ -167,9 +178,26 @@ impl Testimony {
     }
 }
 
+impl Testimony {
+    /// What is in memory leaves as fast as its client reads; what still arrives may be cut off.
+    fn watch(&self, body: &mut Body) {
+        if matches!(body, Body::Stream(_)) {
+            *body = Body::stream(Watched {
+                inner: std::mem::take(body),
+                witness: Arc::clone(&self.witness),
+                record: Arc::clone(&self.record),
+                peer: self.peer,
+                arrived: self.arrived,
+            });
+        }
+    }
+}
+
 impl Drop for Testimony {
     fn drop(&mut self) {
         if !self.told {
+            let age = || self.witness.clock.now().saturating_duration_since(self.arrived);
+            self.witness.cut.given_up(&self.record, self.peer, age);
             self.tell(CLIENT_CLOSED_REQUEST, None);
         }
     }

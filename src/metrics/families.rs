@@ -60,6 +60,8 @@ labels! {
     Purge { scope: &'static str, mode: &'static str }
     Reload { result: &'static str }
     Reason { reason: &'static str }
+    TlsReload { listener: &'static str, result: &'static str }
+    Listening { listener: &'static str }
     Build { version: &'static str }
 }
 
@@ -95,6 +97,8 @@ pub(super) struct Families {
     cache_purges: Family<Purge, Counter>,
     config_reloads: Family<Reload, Counter>,
     connections_cut: Family<Reason, Counter>,
+    tls_reloads: Family<TlsReload, Counter>,
+    certificate_expiry: Family<Listening, Gauge>,
 }
 
 /// Registers a family under its name and help, and gives it back.
@@ -141,6 +145,8 @@ impl Families {
             cache_purges: declare(r, "weir_cache_purges", "Purges by the operator, not counting what they hit", Family::default()),
             config_reloads: declare(r, "weir_config_reloads", "Attempts to load a new configuration", Family::default()),
             connections_cut: declare(r, "weir_connections_cut", "Connections that were cut off or not taken", Family::default()),
+            tls_reloads: declare(r, "weir_tls_reloads", "Attempts to take another certificate", Family::default()),
+            certificate_expiry: declare(r, "weir_tls_certificate_expiry_seconds", "When a listener's certificate ends, seconds since 1970", Family::default()),
         }
     }
 
@@ -166,6 +172,14 @@ impl Families {
         for family in [&self.budget_alarm, &self.budget_others, &self.budget_durable] {
             family.remove(&labels);
         }
+    }
+
+    pub(super) fn tls_reloaded(&self, listener: &'static str, result: &'static str) {
+        self.tls_reloads.get_or_create(&TlsReload { listener, result }).inc();
+    }
+
+    pub(super) fn certificate_ends(&self, listener: &'static str, at: i64) {
+        self.certificate_expiry.get_or_create(&Listening { listener }).set(at);
     }
 
     pub(super) fn cache_evicted(&self, cause: &'static str) {

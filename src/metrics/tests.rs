@@ -43,6 +43,8 @@ fn used() -> Metrics {
     metrics.cache_evicted("size");
     metrics.cache_purged("session", "hard");
     metrics.config_reloaded("ok");
+    metrics.tls_reloaded("server", "ok");
+    metrics.certificate_ends("server", 1_800_000_000);
     metrics.in_flight.set(3);
     metrics
 }
@@ -213,6 +215,8 @@ fn every_family_of_the_design_is_there_under_its_name() {
         ("weir_budget_durable", "gauge"),
         ("weir_retries_total", "counter"),
         ("weir_config_reloads_total", "counter"),
+        ("weir_tls_reloads_total", "counter"),
+        ("weir_tls_certificate_expiry_seconds", "gauge"),
         ("weir_build_info", "gauge"),
         ("weir_in_flight", "gauge"),
         ("weir_connections", "gauge"),
@@ -221,7 +225,7 @@ fn every_family_of_the_design_is_there_under_its_name() {
         assert_eq!(parsed.types.get(name).map(String::as_str), Some(kind), "{name}");
     }
     let ours = parsed.types.keys().filter(|name| name.starts_with("weir_")).count();
-    assert_eq!(ours, 32, "a family this test does not know: {:#?}", parsed.types);
+    assert_eq!(ours, 34, "a family this test does not know: {:#?}", parsed.types);
 }
 
 #[test]

@@ -77,6 +77,11 @@ impl Drain {
         self.has_reached(Phase::Draining)
     }
 
+    /// Whether the deadline has passed, and whoever is left is cut off.
+    pub fn is_killed(&self) -> bool {
+        self.has_reached(Phase::Killed)
+    }
+
     /// Resolves when the stop is announced.
     pub async fn cancelled(&self) {
         self.reached(Phase::Draining).await;

@@ -146,12 +146,12 @@ fn tcp(address: SocketAddr, sharing: Sharing) -> io::Result<Listener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG.into())?;
-    keep_alive(SockRef::from(&socket))?;
+    keep_alive(&SockRef::from(&socket))?;
     Ok(TcpListener::from_std(socket.into())?.into())
 }
 
 /// Accepted connections inherit it, at no cost to each.
-fn keep_alive(socket: SockRef<'_>) -> io::Result<()> {
+fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE)
         .with_interval(KEEPALIVE_INTERVAL)

@@ -17,8 +17,8 @@ const FLOORS: [&[&str]; 10] = [
     &["preset", "sandbox"],
     &["policy"],
 ];
-const GROUND: [&str; 8] =
-    ["address", "clock", "http", "peer", "secret", "metrics", "telemetry", "tls"];
+const GROUND: [&str; 9] =
+    ["address", "clock", "files", "http", "peer", "secret", "metrics", "telemetry", "tls"];
 
 /// Beyond the floors: who may import these at all.
 const RESERVED: [(&str, &[&str]); 2] =

@@ -33,7 +33,7 @@ fn reaches_keys_of_every_depth_and_type() {
         ],
     );
     let server = &loaded.settings.server;
-    assert_eq!(server.listen, "127.0.0.1:7000".parse().unwrap());
+    assert_eq!(server.listen, [tcp("127.0.0.1:7000")]);
     assert_eq!((server.workers, server.max_body_bytes), (3, 2048));
     assert!(server.allow_anonymous);
     assert_eq!(server.state_dir.as_deref(), Some("/nowhere/weir".as_ref()));
@@ -98,7 +98,7 @@ fn misspelt_variables_are_faults() {
         ],
     );
     let expected = [
-        r#"WEIR_ADMIN__LISTEN: admin.listen: "9090" is not an address and port; write "127.0.0.1:8080", "0.0.0.0:8080" or "[::]:8080""#,
+        r#"WEIR_ADMIN__LISTEN: admin.listen: "9090" is not an address and port, a socket file or systemd's; write "127.0.0.1:8080", "[::]:8080", "unix:/run/weir/weir.sock" or "systemd""#,
         "WEIR_CLIENTS__0__NAME: clients.0.name: lists cannot be changed from the environment",
         r#"WEIR_LOG__FORMAT: log.format: expected one of "auto", "pretty", "json", found "jsn"; did you mean "json"?"#,
         r#"WEIR_SERVER_WORKERS: server_workers: unknown key; put "__" between levels"#,

@@ -38,7 +38,7 @@ request_timeout = "10"
 allow_anonymous = "yes"
 max_body_bytes = "lots"
 [server.tls]
-cert = "x"
+certt = "x"
 [log]
 levle = "info"
 format = "jsn"
@@ -57,12 +57,13 @@ path = 5
 key = ["a", 5]
 parameters = { p = { one_of = [1.5] } }
 "#,
-        r#"weir.toml:2: server.listen: expected a string, found 8080
+        r#"weir.toml:2: server.listen: expected a string or a list of strings, found 8080
 weir.toml:3: server.workers: expected a whole number from 0 to 4294967295, found -1
 weir.toml:4: server.request_timeout: expected a duration such as "10s", "5m" or "1h 30m", found "10"
 weir.toml:5: server.allow_anonymous: expected true or false, found "yes"
 weir.toml:6: server.max_body_bytes: expected a size such as "64KiB" or "256MiB", found "lots"
-weir.toml:7: server.tls: not supported yet; let a TLS terminator stand before weir
+weir.toml:7: server.tls.key: is required; name a PEM file
+weir.toml:8: server.tls.certt: unknown key; did you mean "cert"?
 weir.toml:10: log.levle: unknown key; did you mean "level"?
 weir.toml:11: log.format: expected one of "auto", "pretty", "json", found "jsn"; did you mean "json"?
 weir.toml:14: upstreams.zoom.base_ulr: unknown key; did you mean "base_url"?
@@ -85,6 +86,7 @@ max_header_bytes = "1KiB"
 workers = 5000
 max_in_flight = 0
 drain_timeout = "0s"
+unix_mode = "0888"
 [admin]
 listen = "127.0.0.1:9090"
 [log]
@@ -97,9 +99,10 @@ weir.toml:3: server.max_header_bytes: is less than 8KiB
 weir.toml:4: server.workers: is more than 1024
 weir.toml:5: server.max_in_flight: is zero
 weir.toml:6: server.drain_timeout: is zero
-weir.toml:8: admin.listen: is the public listener's address too
-weir.toml:10: log.level: no such level: "inof"; did you mean "info"?
-weir.toml:11: cache.max_entry_bytes: is more than cache.max_bytes (1KiB)"#,
+weir.toml:7: server.unix_mode: "0888" is not a file's mode; write "0660": owner and group may connect
+weir.toml:9: admin.listen: is the public listener's address too
+weir.toml:11: log.level: no such level: "inof"; did you mean "info"?
+weir.toml:12: cache.max_entry_bytes: is more than cache.max_bytes (1KiB)"#,
     );
     check_with_upstream(
         r#"[cache]

@@ -8,6 +8,7 @@ mod cache_rule;
 mod clients;
 mod endpoints;
 mod limits;
+mod listen;
 mod listing;
 mod names;
 mod parameters;
@@ -16,15 +17,18 @@ mod secret;
 mod served;
 mod server;
 mod template;
+mod tls;
 mod upstreams;
 mod url;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::fault::Report;
 use super::raw::Raw;
 use super::settings::Settings;
+use crate::files::Text;
 use crate::preset::Preset;
 
 /// What a configuration may ask about the machine it is read on. Nothing is changed there.
@@ -32,15 +36,15 @@ pub(super) trait Outside {
     /// An environment variable, which may hold a secret.
     fn variable(&self, name: &str) -> Option<String>;
     /// A file, which may hold a secret; or why it cannot be read.
-    fn file(&self, path: &str) -> Result<SecretFile, String>;
+    fn file(&self, path: &str) -> Result<Text, String>;
+    /// A file of certificates or their key; or why it cannot be read.
+    fn pem(&self, path: &str) -> Result<Text, String>;
     /// Where that directory is or could be made; or why it cannot be one.
     fn directory(&self, path: &str) -> Result<PathBuf, String>;
-}
-
-/// A file that holds a secret.
-pub(super) struct SecretFile {
-    pub(super) text: String,
-    pub(super) world_readable: bool,
+    /// Where relative paths begin.
+    fn base(&self) -> &Path;
+    /// What time it is.
+    fn now(&self) -> SystemTime;
 }
 
 /// Validates everything. The digest is left to the caller, who knows the effective text.

@@ -1,15 +1,16 @@
 //! `[server]`, `[admin]`, `[log]` and `[cache]`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
 use ipnet::IpNet;
 
-use super::Outside;
 use super::limits::limits;
 use super::secret::Secrets;
+use super::{Outside, listen, tls};
+use crate::address::Address;
 use crate::config::fault::{Report, nearest};
 use crate::config::raw::{self, Raw};
 use crate::config::settings::{Admin, Cache, Log, LogFormat, Server};
@@ -26,23 +27,23 @@ const MOST_BODY_BYTES: u64 = 1 << 30;
 /// The two listeners, which must not be one.
 pub(super) fn listeners(raw: &Raw, secrets: &Secrets<'_>, report: &mut Report) -> (Server, Admin) {
     let state_dir = state_dir(raw, secrets.outside, report);
-    let server = Server { state_dir, ..server(&raw.server, report) };
+    let server = Server { state_dir, ..server(&raw.server, secrets.outside, report) };
     let admin = admin(&raw.admin, secrets, report);
-    let anonymous = raw.clients.is_empty() && !server.listen.ip().is_loopback();
+    let anonymous = raw.clients.is_empty() && server.listen.iter().any(Address::is_open);
     if anonymous && server.allow_anonymous {
         report.warn("server.listen", "anyone who reaches this address may call");
     } else if anonymous {
         let hint = "list [[clients]], or set server.allow_anonymous = true";
         report.fault_try("server.listen", "anonymous callers on a public address", hint);
     }
-    if collide(server.listen, admin.listen) {
+    if server.listen.iter().any(|public| public.collides(&admin.listen)) {
         report.fault("admin.listen", "is the public listener's address too");
     }
     (server, admin)
 }
 
 fn admin(raw: &raw::Admin, secrets: &Secrets<'_>, report: &mut Report) -> Admin {
-    let listen = address("admin.listen", &raw.listen, report);
+    let listen = listen::one("admin.listen", &raw.listen, secrets.outside, report);
     let path = "admin.token";
     let token = raw.token.as_ref().and_then(|source| secrets.resolve(path, source, report));
     if let Some(token) = &token {
@@ -52,24 +53,33 @@ fn admin(raw: &raw::Admin, secrets: &Secrets<'_>, report: &mut Report) -> Admin 
             report.fault(path, "holds characters that a header cannot carry");
         }
     }
-    if raw.token.is_none() && !listen.ip().is_loopback() {
+    if raw.token.is_none() && listen.is_open() {
         let why = "anyone who reaches this address may purge the cache: set admin.token";
         report.warn("admin.listen", why);
     }
-    Admin { listen, token: token.as_ref().map(Fingerprint::of) }
+    let tls = tls::tls("admin.tls", raw.tls.as_ref(), secrets.outside, report);
+    Admin { listen, tls, token: token.as_ref().map(Fingerprint::of) }
 }
 
-fn server(raw: &raw::Server, report: &mut Report) -> Server {
+fn server(raw: &raw::Server, outside: &dyn Outside, report: &mut Report) -> Server {
     at_most("server.workers", raw.workers.into(), MOST_WORKERS.into(), report);
     at_most("server.max_header_bytes", raw.max_header_bytes.0, MOST_HEADER_BYTES, report);
     at_most("server.max_body_bytes", raw.max_body_bytes.0, MOST_BODY_BYTES, report);
     if raw.max_header_bytes.0 < LEAST_HEADER_BYTES {
         report.fault("server.max_header_bytes", "is less than 8KiB");
     }
+    if raw.min_drain >= raw.drain_timeout && !raw.drain_timeout.0.is_zero() {
+        let why = format!("is not less than server.drain_timeout ({})", raw.drain_timeout);
+        report.fault_try("server.min_drain", why, r#"with nobody to tell, write "0s""#);
+    }
     Server {
-        listen: address("server.listen", &raw.listen, report),
+        listen: listen::several("server.listen", &raw.listen, outside, report),
+        reuse_port: raw.reuse_port,
+        unix_mode: listen::mode("server.unix_mode", &raw.unix_mode, report),
+        tls: tls::tls("server.tls", raw.tls.as_ref(), outside, report),
         workers: size(raw.workers.into()),
         request_timeout: positive("server.request_timeout", raw.request_timeout, report),
+        min_drain: raw.min_drain.0,
         drain_timeout: positive("server.drain_timeout", raw.drain_timeout, report),
         limits: limits(raw, report),
         trusted_proxies: networks("server.trusted_proxies", &raw.trusted_proxies, report),
@@ -213,18 +223,4 @@ pub(super) fn at_most(path: &str, number: u64, most: u64, report: &mut Report) {
 
 pub(super) fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn address(path: &str, text: &str, report: &mut Report) -> SocketAddr {
-    text.parse().unwrap_or_else(|_| {
-        let why = format!("{text:?} is not an address and port");
-        report.fault_try(path, why, r#"write "127.0.0.1:8080", "0.0.0.0:8080" or "[::]:8080""#);
-        SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
-    })
-}
-
-/// Whether both cannot be listened on. Port 0 is any free port.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    let same = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() != 0 && a.port() == b.port() && same
 }

@@ -38,6 +38,7 @@ fn witness(rig: &Rig) -> (Arc<Witness>, impl Fn() -> Vec<serde_json::Value> + us
         clock: rig.clock.clone(),
         metrics: Arc::clone(&rig.metrics),
         access_log: Some(log.unwrap()),
+        cut: CutShort::default(),
         world: Arc::new(ArcSwap::from_pointee(rig.world())),
     });
     let lines = {

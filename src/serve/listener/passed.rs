@@ -89,7 +89,7 @@ impl Socket {
         let kind = match self {
             Self::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
-                keep_alive(SockRef::from(&listener))?;
+                keep_alive(&SockRef::from(&listener))?;
                 Kind::Tcp(TcpListener::from_std(listener)?)
             }
             Self::Unix(listener) => {

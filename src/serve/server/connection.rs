@@ -72,7 +72,8 @@ where
             return;
         }
         match self.tls.clone() {
-            Some(tls) => self.secured(&tls, socket, peer).await,
+            // Boxed, so that a connection in the clear is not charged for it.
+            Some(tls) => Box::pin(self.secured(&tls, socket, peer)).await,
             None => self.plain(socket, peer).await,
         }
     }
@@ -96,9 +97,7 @@ where
 
     /// The handshake tells which HTTP it is, and who asks.
     async fn secured(self, tls: &Tls, socket: Socket, peer: PeerAddr) {
-        // Boxed: it is large, and over soon.
-        let handshake = Box::pin(tls.accept(socket));
-        let handshake = tokio::time::timeout(self.limits.patience.head, handshake);
+        let handshake = tokio::time::timeout(self.limits.patience.head, tls.accept(socket));
         let shaken = tokio::select! {
             biased;
             shaken = handshake => shaken,
@@ -239,8 +238,8 @@ where
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => break ended,
-                // Who comes while we drain is served before told to leave: hyper hangs up on a
-                // client that is told so in its handshake.
+                // Who comes while we drain is served before told to leave: told at once, a client
+                // that connects ahead of its requests would come again, and again.
                 () = poll_fn(|cx| match draining.as_mut().poll(cx) {
                     Poll::Ready(()) if streams.started() > 0 => Poll::Ready(()),
                     Poll::Ready(()) => closing.as_mut().poll(cx),

@@ -8,14 +8,19 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tower::service_fn;
 
+mod drains;
+mod kinds;
+mod tls;
+
 use super::*;
+use crate::peer::PeerCertificate;
 use crate::serve::Finished;
 
 /// No test waits that long unless it fails.
@@ -59,6 +64,10 @@ impl Drop for SayEnded {
 async fn start(limits: Limits) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    start_at(listener.into(), address, limits)
+}
+
+fn start_at(entrance: Entrance, address: SocketAddr, limits: Limits) -> Fixture {
     let (drain, metrics) = (Drain::new(), ConnectionMetrics::default());
     let open = metrics.open.clone();
     let (say_begun, begun) = mpsc::channel(100);
@@ -78,11 +87,14 @@ async fn start(limits: Limits) -> Fixture {
                 "/reset" => return Err(BoxError::from("no answer")),
                 _ => {}
             }
-            let peer = request.extensions().get::<PeerAddr>().unwrap().0.unwrap();
-            Ok(Response::new(Body::from(peer.to_string())))
+            let peer = request.extensions().get::<PeerAddr>().unwrap().0;
+            let peer = peer.map_or_else(|| "nowhere".to_owned(), |peer| peer.to_string());
+            let names = request.extensions().get::<PeerCertificate>();
+            let names = names.map(|names| format!(" {:?}", names.0)).unwrap_or_default();
+            Ok(Response::new(Body::from(peer + &names)))
         }
     });
-    let server = tokio::spawn(serve(listener, Refusing(service), limits, drain.clone(), metrics));
+    let server = tokio::spawn(serve(entrance, Refusing(service), limits, drain.clone(), metrics));
     Fixture { address, drain, open, server, begun, release, ended }
 }
 
@@ -115,14 +127,14 @@ impl Fixture {
 }
 
 /// Reads until the peer closes.
-async fn rest(stream: &mut TcpStream) -> String {
+async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("closed").unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
 /// Reads one answer of a connection that stays open: head and `content-length` bytes.
-async fn answer(stream: &mut TcpStream) -> String {
+async fn answer(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut bytes = Vec::new();
     loop {
         let text = String::from_utf8_lossy(&bytes);
@@ -185,7 +197,9 @@ async fn requests_in_pieces_are_served_and_know_their_peer() {
     assert!(!answer(&mut stream).await.contains("connection: close"));
 }
 
-async fn http2_client(stream: TcpStream) -> http2::SendRequest<Empty<Bytes>> {
+async fn http2_client(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) -> http2::SendRequest<Empty<Bytes>> {
     let (client, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -277,110 +291,6 @@ async fn connections_above_the_limit_wait_for_a_slot() {
     assert_eq!(fixture.open.get(), 2);
     drop(first);
     assert!(answer(&mut third).await.starts_with("HTTP/1.1 200 OK\r\n"));
-}
-
-#[tokio::test]
-async fn drain_answers_what_is_in_flight_and_closes_what_is_idle() {
-    let mut fixture = start(limits()).await;
-    let mut silent = fixture.connect().await;
-    let mut idle = fixture.send(GET).await;
-    answer(&mut idle).await;
-    assert_eq!(fixture.begun().await, "/");
-    let mut busy = fixture.requesting("/held").await;
-    let mut client = http2_client(fixture.connect().await).await;
-    let streaming = tokio::spawn(client.send_request(http2_get("/held")));
-    assert_eq!(fixture.begun().await, "/held");
-
-    let drain = fixture.drain.clone();
-    let finish = tokio::spawn(async move { drain.finish(PATIENCE).await });
-    assert_eq!(rest(&mut idle).await, "");
-    assert_eq!(rest(&mut silent).await, "");
-    timeout(PATIENCE, &mut fixture.server).await.unwrap().unwrap();
-    assert!(TcpStream::connect(fixture.address).await.is_err(), "still listening");
-    assert!(!finish.is_finished());
-
-    fixture.release.add_permits(2);
-    let text = rest(&mut busy).await;
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
-    assert!(text.contains("\r\nconnection: close\r\n"), "{text}");
-    assert_eq!(streaming.await.unwrap().unwrap().status(), 200);
-    assert_eq!(finish.await.unwrap(), Finished::default());
-    assert_eq!(fixture.open.get(), 0);
-}
-
-#[tokio::test]
-async fn while_draining_a_kept_alive_request_is_answered_and_told_to_leave() {
-    let mut fixture = start(limits()).await;
-    let mut stream = fixture.send(GET).await;
-    answer(&mut stream).await;
-    fixture.drain.begin();
-    stream.write_all(GET).await.unwrap();
-    let text = rest(&mut stream).await;
-    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
-    assert!(text.contains("connection: close"), "{text}");
-    assert_eq!(fixture.begun().await, "/");
-}
-
-#[tokio::test]
-async fn a_request_that_waited_in_the_kernel_is_answered() {
-    let limits = Limits { max_connections: 1, ..limits() };
-    let mut fixture = start(limits).await;
-    let mut first = fixture.requesting("/held").await;
-    let mut waiting = fixture.send(GET).await;
-    fixture.drain.begin();
-    let drain = fixture.drain.clone();
-    fixture.release.add_permits(1);
-    assert!(rest(&mut first).await.starts_with("HTTP/1.1 200 OK\r\n"));
-    let finish = tokio::spawn(async move { drain.finish(PATIENCE).await });
-    assert!(rest(&mut waiting).await.starts_with("HTTP/1.1 200 OK\r\n"));
-    assert_eq!(finish.await.unwrap(), Finished::default());
-}
-
-#[tokio::test]
-async fn the_deadline_cuts_what_hangs_and_counts_it() {
-    let mut fixture = start(limits()).await;
-    let mut hanging = fixture.requesting("/for-ever").await;
-    let mut client = http2_client(fixture.connect().await).await;
-    let streaming = tokio::spawn(client.send_request(http2_get("/for-ever")));
-    assert_eq!(fixture.begun().await, "/for-ever");
-    let finished = fixture.drain.finish(Duration::from_millis(200)).await;
-    assert_eq!(finished, Finished { cut: 2, abandoned: 0 });
-    assert_eq!(rest(&mut hanging).await, "");
-    assert!(streaming.await.unwrap().is_err());
-    for _ in 0..2 {
-        assert_eq!(fixture.ended().await, "/for-ever", "its work was dropped");
-    }
-    assert_eq!(fixture.open.get(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_request_of_a_busy_client_is_lost_in_a_drain() {
-    let fixture = start(limits()).await;
-    let Fixture { mut begun, address, drain, .. } = fixture;
-    let clients: Vec<_> = (0..20)
-        .map(|_| {
-            tokio::spawn(async move {
-                let mut stream = TcpStream::connect(address).await.unwrap();
-                loop {
-                    stream.write_all(GET).await.unwrap();
-                    let text = answer(&mut stream).await;
-                    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
-                    if text.contains("connection: close") {
-                        return;
-                    }
-                }
-            })
-        })
-        .collect();
-    for _ in 0..100 {
-        begun.recv().await.unwrap();
-    }
-    let discard = tokio::spawn(async move { while begun.recv().await.is_some() {} });
-    assert_eq!(drain.finish(PATIENCE).await, Finished::default());
-    for client in clients {
-        client.await.expect("every request was answered");
-    }
-    discard.await.unwrap();
 }
 
 #[test]

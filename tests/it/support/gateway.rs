@@ -61,6 +61,7 @@ impl Setup {
             r#"
 [server]
 listen = "127.0.0.1:0"
+min_drain = "0s"
 {server}
 [admin]
 listen = "127.0.0.1:0"
