@@ -79,7 +79,8 @@ fn now(path: &Path, then: Option<[u8; 32]>) -> Option<[u8; 32]> {
     Some(sha256(&content))
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// SHA-256.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = digest(&SHA256, bytes);
     let mut out = [0; 32];
     out.iter_mut().zip(digest.as_ref()).for_each(|(out, byte)| *out = *byte);
