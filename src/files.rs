@@ -65,19 +65,22 @@ impl Snapshot {
 
     /// The same files as they are now. Blocks for as long as reading them takes.
     pub fn again(&self) -> Self {
-        let now = |path: &PathBuf| {
-            // What is no file (a pipe, say) cannot be read twice.
-            let is_file = std::fs::metadata(path).is_ok_and(|about| about.is_file());
-            let mut content = Vec::new();
-            let read = File::open(path).ok().filter(|_| is_file)?;
-            read.take(MAX_LOOK).read_to_end(&mut content).ok()?;
-            Some(sha256(&content))
-        };
-        Self(self.0.keys().map(|path| (path.clone(), now(path))).collect())
+        Self(self.0.iter().map(|(path, then)| (path.clone(), now(path, *then))).collect())
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+fn now(path: &Path, then: Option<[u8; 32]>) -> Option<[u8; 32]> {
+    // What is no file (a pipe, say) cannot be read twice: it is taken to hold what it held.
+    if std::fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        return then;
+    }
+    let mut content = Vec::new();
+    File::open(path).ok()?.take(MAX_LOOK).read_to_end(&mut content).ok()?;
+    Some(sha256(&content))
+}
+
+/// SHA-256.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = digest(&SHA256, bytes);
     let mut out = [0; 32];
     out.iter_mut().zip(digest.as_ref()).for_each(|(out, byte)| *out = *byte);
@@ -150,6 +153,14 @@ mod tests {
         assert!(!watch.look());
         assert!(watch.look(), "gone is a change too");
         watch.set(watch.known.again());
+        assert!(!watch.look() && !watch.look());
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read_again() {
+        let mut known = Snapshot::default();
+        known.note("/dev/null".into(), Some("what a pipe held"));
+        let mut watch = Watch::new(known);
         assert!(!watch.look() && !watch.look());
     }
 

@@ -96,6 +96,15 @@ fn every_fault_is_told_and_nothing_is_quoted() {
             "weir.toml:4: server.tls.client_ca: \"nobody\" cannot be read: No such file or directory (os error 2)",
         ]
     );
+    let key = std::fs::read_to_string(fixture.path("key.pem")).unwrap();
+    for pasted in [key.clone(), key.replace('\n', ""), "A".repeat(1025)] {
+        assert_eq!(
+            fixture.bad(&format!("cert = \"cert.pem\"\nkey = {pasted:?}")),
+            [
+                "weir.toml:3: server.tls.key: is no path of a file; write the path, not what is in it"
+            ]
+        );
+    }
     let one = |tls: &str| fixture.bad(tls).pop().unwrap();
     assert_eq!(
         one("cert = \"cert.pem\"\nkey = \"other.pem\""),

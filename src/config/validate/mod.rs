@@ -28,7 +28,7 @@ use std::time::SystemTime;
 use super::fault::Report;
 use super::raw::Raw;
 use super::settings::Settings;
-use crate::files::Text;
+use crate::files::{Text, sha256};
 use crate::preset::Preset;
 
 /// What a configuration may ask about the machine it is read on. Nothing is changed there.
@@ -74,13 +74,6 @@ pub(super) fn settings(
 /// SHA-256 as lower-case hex.
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
     hex(&sha256(bytes))
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    let mut out = [0; 32];
-    out.iter_mut().zip(digest.as_ref()).for_each(|(out, byte)| *out = *byte);
-    out
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -11,6 +11,9 @@ use crate::files::Snapshot;
 use crate::secret::Secret;
 use crate::tls::{Authority, ClientAuth, Files, Identity, Pem, TlsFault};
 
+/// Bytes; what is longer is something else.
+const LONGEST_PATH: usize = 1024;
+
 /// A certificate that ends sooner is worth a word.
 const SOON: Duration = Duration::from_hours(14 * 24);
 
@@ -28,6 +31,11 @@ pub(super) fn tls(
             report.fault_try(&path, "is required", "name a PEM file");
             return None;
         };
+        // Whoever writes the key itself here must not find it in a message.
+        if file.contains("-----") || file.contains('\n') || file.len() > LONGEST_PATH {
+            report.fault_try(&path, "is no path of a file", "write the path, not what is in it");
+            return None;
+        }
         let read = outside.pem(file).map_err(|why| report.fault(&path, format!("{file:?} {why}")));
         let text = read.ok()?;
         Some((outside.base().join(file), text))
