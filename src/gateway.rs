@@ -1,6 +1,7 @@
 //! Builds the parts once, runs the servers, reloads, drains.
 
 mod build;
+mod clients;
 mod purge;
 mod status;
 

@@ -19,7 +19,7 @@
 //!
 //! Imports point down this list only; a test holds every `use` against it:
 //! `cli > gateway > stack > {layers, serve} > request > {world, error} > {config, store, upstream}
-//! > {preset, sandbox} > policy > {clock, http, secret, metrics, telemetry}`.
+//! > {preset, sandbox} > policy > {clock, http, metrics, peer, secret, telemetry}`.
 
 pub mod cli;
 pub mod gateway;
@@ -43,5 +43,6 @@ pub mod sandbox;
 pub mod clock;
 pub mod http;
 pub mod metrics;
+pub mod peer;
 pub mod secret;
 pub mod telemetry;

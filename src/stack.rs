@@ -84,9 +84,9 @@ where
         .layer(RenderErrorsLayer)
         // sheds load at the door
         .layer(AdmitLayer::default())
-        // API key -> client
+        // API key, token or certificate -> client
         .layer(IdentifyLayer)
-        // method, path, parameters -> endpoint and one spelling; 404, 405, 400 end here
+        // method, path, parameters -> endpoint and one spelling; 404, 405, 403, 400 end here
         .layer(RouteLayer)
         // --- policy zone
         // a client's own share, hits included

@@ -8,14 +8,16 @@ use std::io::ErrorKind::{InvalidData, NotFound, PermissionDenied};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use secrecy::zeroize::Zeroizing;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
+use super::access::Access;
 use super::decode;
 use super::fault::{Fault, Faults, Places, Report, Warning, suggest};
 use super::raw::Raw;
 use super::schema::Tree;
-use super::validate::{self, Outside, SecretFile};
+use super::validate::{self, Directory, Outside, TextFile};
 use super::variables::{self, Env, Variables};
 use super::{Settings, lines, merge, render, shares};
 use crate::preset::{self, Preset};
@@ -36,7 +38,6 @@ pub struct Loaded {
 
 /// Files larger than this are not ours.
 const MAX_FILE_BYTES: u64 = 4 << 20;
-const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// This process's environment; variables that are not text are left out.
 pub fn environment() -> Env {
@@ -52,16 +53,23 @@ pub fn load(path: &Path, env: &Env) -> Result<Loaded, Faults> {
         Faults(vec![Fault { file: file.clone(), line: None, path: String::new(), why, hint: None }])
     })?;
     let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-    read(&file, &text.text, &Machine { env, directory })
+    let mut report = report_for(&file);
+    if let Some(why) = text.access.to_change() {
+        report.warn("", format!("this file {why}"));
+    }
+    read(&text.text, &Machine { env, directory }, report)
 }
 
 /// Loads a text as if it were that file; other files are found relative to the working directory.
 pub fn from_text(file: &str, text: &str, env: &Env) -> Result<Loaded, Faults> {
-    read(file, text, &Machine { env, directory: PathBuf::new() })
+    read(text, &Machine { env, directory: PathBuf::new() }, report_for(file))
 }
 
-fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Loaded, Faults> {
-    let mut report = Report::new(Places { file: file.to_owned(), ..Places::default() });
+fn report_for(file: &str) -> Report {
+    Report::new(Places { file: file.to_owned(), ..Places::default() })
+}
+
+fn read(text: &str, machine: &Machine<'_>, mut report: Report) -> Result<Loaded, Faults> {
     let own = parse(text, &mut report);
     let Some(own) = own else { return Err(report.into_faults()) };
     let tree = Tree::new();
@@ -194,30 +202,36 @@ impl Outside for Machine<'_> {
         self.env.get(name).cloned()
     }
 
-    fn file(&self, path: &str) -> Result<SecretFile, String> {
-        read_text(&self.directory.join(path), MAX_SECRET_BYTES)
+    fn file(&self, path: &str, max_bytes: u64) -> Result<TextFile, String> {
+        read_text(&self.directory.join(path), max_bytes)
     }
 
-    fn directory(&self, path: &str) -> Result<PathBuf, String> {
+    fn directory(&self, path: &str) -> Result<Directory, String> {
         let path = self.directory.join(path);
         match std::fs::metadata(&path) {
-            Ok(about) if about.is_dir() => Ok(path),
+            Ok(about) if about.is_dir() => {
+                Ok(Directory { path, access: Some(Access::of(&about)) })
+            }
             Ok(_) => Err("is not a directory".into()),
             // It may be made later, or be hidden from whoever checks and not from who serves.
-            Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => Ok(path),
+            Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => {
+                Ok(Directory { path, access: None })
+            }
             Err(error) => Err(format!("cannot be a directory: {error}")),
         }
     }
 }
 
-fn read_text(path: &Path, max_bytes: u64) -> Result<SecretFile, String> {
+fn read_text(path: &Path, max_bytes: u64) -> Result<TextFile, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let about = file.metadata().map_err(unreadable)?;
     if about.is_dir() {
         return Err("cannot be read: it is a directory".into());
     }
-    let mut text = String::new();
+    // Room for all of it at once: what has to move to grow leaves copies behind.
+    let size = usize::try_from(about.len().min(max_bytes)).unwrap_or_default();
+    let mut text = Zeroizing::new(String::with_capacity(size + 1));
     let read = file.take(max_bytes + 1).read_to_string(&mut text).map_err(|error| {
         if error.kind() == InvalidData {
             "cannot be read: it is not UTF-8 text".into()
@@ -228,16 +242,5 @@ fn read_text(path: &Path, max_bytes: u64) -> Result<SecretFile, String> {
     if read as u64 > max_bytes {
         return Err(format!("cannot be read: it is larger than {max_bytes} bytes"));
     }
-    Ok(SecretFile { text, world_readable: world_readable(&about) })
-}
-
-#[cfg(unix)]
-fn world_readable(about: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    about.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn world_readable(_: &std::fs::Metadata) -> bool {
-    false
+    Ok(TextFile { text, access: Access::of(&about) })
 }

@@ -3,6 +3,7 @@
 //! `raw` mirrors the file, `load` brings file, preset and environment together, `validate` turns
 //! what comes of it into [`Settings`]. Every step reports all faults it finds, with file and line.
 
+mod access;
 mod decode;
 mod fault;
 mod lines;

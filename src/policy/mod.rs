@@ -3,6 +3,7 @@
 //! `now` is a parameter and the last one; answers are enums; the caller acts in one `match`.
 
 pub mod cache_key;
+pub mod certificate;
 pub mod coding;
 pub mod condition;
 pub mod credential;
@@ -14,12 +15,15 @@ pub mod fair_queue;
 pub mod feedback;
 pub mod freshness;
 mod id;
+pub mod identity;
 pub mod invalidate;
+pub mod jwks;
 pub mod listing;
 pub mod oauth2;
 pub mod pace;
 pub mod page;
 pub mod params;
+pub mod permission;
 pub mod quota;
 pub mod range;
 pub mod respect;
@@ -28,5 +32,6 @@ pub mod route;
 pub mod share;
 pub mod spelling;
 pub mod telltale;
+pub mod token;
 pub mod vary;
 pub mod window;

@@ -7,4 +7,4 @@ mod sniff;
 
 pub use admin::AdminService;
 pub use drain::{Drain, Finished};
-pub use server::{Limits, PeerAddr, serve};
+pub use server::{Limits, serve};

@@ -39,10 +39,6 @@ pub struct Limits {
     pub max_connections: usize,
 }
 
-/// The peer's address, found in every request's extensions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerAddr(pub SocketAddr);
-
 /// Serves connections until `drain` closes the listener; [`Drain::finish`] waits for the rest.
 ///
 /// An `Err` of the service resets the connection without an answer. `open` counts connections.

@@ -17,7 +17,7 @@ const FLOORS: [&[&str]; 10] = [
     &["preset", "sandbox"],
     &["policy"],
 ];
-const GROUND: [&str; 5] = ["clock", "http", "secret", "metrics", "telemetry"];
+const GROUND: [&str; 6] = ["clock", "http", "metrics", "peer", "secret", "telemetry"];
 
 /// Beyond the floors: who may import these at all.
 const RESERVED: [(&str, &[&str]); 2] =
@@ -25,7 +25,7 @@ const RESERVED: [(&str, &[&str]); 2] =
 
 /// Beyond the floors: what these may import at all.
 const CONFINED: [(&str, &[&str]); 2] =
-    [("policy", &["secret"]), ("sandbox", &["clock", "http", "secret"])];
+    [("policy", &["peer", "secret"]), ("sandbox", &["clock", "http", "secret"])];
 
 /// What would make a decision depend on more than it is given.
 const IMPURE: [&str; 9] = [

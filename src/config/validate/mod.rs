@@ -6,10 +6,14 @@
 mod auth;
 mod cache_rule;
 mod clients;
+mod doors;
 mod endpoints;
+mod identity;
+mod jwt;
 mod listing;
 mod names;
 mod parameters;
+mod permission;
 mod quota;
 mod secret;
 mod served;
@@ -21,6 +25,10 @@ mod url;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use secrecy::zeroize::Zeroizing;
+
+use self::identity::Identities;
+use super::access::Access;
 use super::fault::Report;
 use super::raw::Raw;
 use super::settings::Settings;
@@ -30,16 +38,22 @@ use crate::preset::Preset;
 pub(super) trait Outside {
     /// An environment variable, which may hold a secret.
     fn variable(&self, name: &str) -> Option<String>;
-    /// A file, which may hold a secret; or why it cannot be read.
-    fn file(&self, path: &str) -> Result<SecretFile, String>;
-    /// Where that directory is or could be made; or why it cannot be one.
-    fn directory(&self, path: &str) -> Result<PathBuf, String>;
+    /// A file of at most so many bytes, which may hold a secret; or why it cannot be read.
+    fn file(&self, path: &str, max_bytes: u64) -> Result<TextFile, String>;
+    /// A directory that is there or could be made; or why it cannot be one.
+    fn directory(&self, path: &str) -> Result<Directory, String>;
 }
 
-/// A file that holds a secret.
-pub(super) struct SecretFile {
-    pub(super) text: String,
-    pub(super) world_readable: bool,
+/// A file that was read. Its text may be a secret, and is wiped.
+pub(super) struct TextFile {
+    pub(super) text: Zeroizing<String>,
+    pub(super) access: Access,
+}
+
+/// A directory, and what its permissions allow others if it is there.
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    pub(super) access: Option<Access>,
 }
 
 /// Validates everything. The digest is left to the caller, who knows the effective text.
@@ -55,27 +69,23 @@ pub(super) fn settings(
     if raw.clients.is_empty() && report.is_whole("clients") {
         served::check_anonymous(&upstreams, report);
     }
-    Settings {
+    let mut identities = Identities::new(&secrets, raw.server.jwt.is_some());
+    let settings = Settings {
         server,
         admin,
         log: server::log(&raw.log, report),
         cache: server::cache(&raw.cache, report),
-        clients: clients::all(&raw.clients, &upstreams, &secrets, report),
+        clients: clients::all(&raw.clients, &upstreams, &mut identities, report),
         upstreams,
         digest: String::new(),
-    }
+    };
+    doors::warn(raw, &settings, report);
+    settings
 }
 
 /// SHA-256 as lower-case hex.
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&sha256(bytes))
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    let mut out = [0; 32];
-    out.iter_mut().zip(digest.as_ref()).for_each(|(out, byte)| *out = *byte);
-    out
+    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
 }
 
 fn hex(bytes: &[u8]) -> String {

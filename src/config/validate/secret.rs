@@ -7,6 +7,9 @@ use crate::config::raw::SecretSource;
 use crate::config::units::Plain;
 use crate::secret::Secret;
 
+/// Larger files hold no secret of ours.
+const MAX_BYTES: u64 = 64 << 10;
+
 /// Resolves sources, and reports those that do not lead to a secret.
 pub(super) struct Secrets<'a> {
     pub(super) outside: &'a dyn Outside,
@@ -47,7 +50,7 @@ impl Secrets<'_> {
     }
 
     fn file(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
-        let found = match self.outside.file(file) {
+        let found = match self.outside.file(file, MAX_BYTES) {
             Ok(found) => found,
             Err(why) => {
                 report.fault(path, format!("{file:?} {why}"));
@@ -61,8 +64,8 @@ impl Secrets<'_> {
             report.fault(path, format!("{file:?} is empty"));
             return None;
         }
-        if found.world_readable {
-            report.warn(path, format!("{file:?} can be read by every user of this machine"));
+        for why in found.access.to_secret() {
+            report.warn(path, format!("{file:?} {why}"));
         }
         Some(Secret::new(text))
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::Outside;
 use super::secret::Secrets;
+use super::{Outside, jwt};
+use crate::config::access::Access;
 use crate::config::fault::{Report, nearest};
 use crate::config::raw::{self, Raw};
 use crate::config::settings::{Admin, Cache, Log, LogFormat, Server};
@@ -24,7 +25,8 @@ const MOST_BODY_BYTES: u64 = 1 << 30;
 /// The two listeners, which must not be one.
 pub(super) fn listeners(raw: &Raw, secrets: &Secrets<'_>, report: &mut Report) -> (Server, Admin) {
     let state_dir = state_dir(raw, secrets.outside, report);
-    let server = Server { state_dir, ..server(&raw.server, report) };
+    let jwt = jwt::rules(raw, secrets.outside, report);
+    let server = Server { state_dir, jwt, ..server(&raw.server, report) };
     let admin = admin(&raw.admin, secrets, report);
     let anonymous = raw.clients.is_empty() && !server.listen.ip().is_loopback();
     if anonymous && server.allow_anonymous {
@@ -54,7 +56,14 @@ fn admin(raw: &raw::Admin, secrets: &Secrets<'_>, report: &mut Report) -> Admin 
         let why = "anyone who reaches this address may purge the cache: set admin.token";
         report.warn("admin.listen", why);
     }
-    Admin { listen, token: token.as_ref().map(Fingerprint::of) }
+    for (index, host) in raw.hosts.iter().enumerate() {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if host.is_empty() || !host.chars().all(legal) {
+            let why = format!("{host:?} is not a host's name");
+            report.fault_try(&format!("admin.hosts[{index}]"), why, "write it without port");
+        }
+    }
+    Admin { listen, hosts: raw.hosts.clone(), token: token.map(|token| Fingerprint::of(token.expose().as_bytes())) }
 }
 
 fn server(raw: &raw::Server, report: &mut Report) -> Server {
@@ -76,6 +85,9 @@ fn server(raw: &raw::Server, report: &mut Report) -> Server {
         max_in_flight: some("server.max_in_flight", raw.max_in_flight, report),
         state_dir: None,
         allow_anonymous: raw.allow_anonymous,
+        key_field: jwt::key_field(&raw.key_header, report),
+        allow_core_dumps: raw.allow_core_dumps,
+        jwt: None,
     }
 }
 
@@ -92,10 +104,12 @@ fn state_dir(raw: &Raw, outside: &dyn Outside, report: &mut Report) -> Option<Pa
         report.fault_try(path, "is empty", r#"write "/var/lib/weir""#);
         return None;
     }
-    outside
-        .directory(directory)
-        .map_err(|why| report.fault(path, format!("{directory:?} {why}")))
-        .ok()
+    let found = outside.directory(directory);
+    let found = found.map_err(|why| report.fault(path, format!("{directory:?} {why}"))).ok()?;
+    if let Some(why) = found.access.and_then(Access::to_change) {
+        report.warn(path, format!("{directory:?} {why}"));
+    }
+    Some(found.path)
 }
 
 pub(super) fn log(raw: &raw::Log, report: &mut Report) -> Log {

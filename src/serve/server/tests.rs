@@ -72,7 +72,7 @@ async fn start(limits: Limits) -> Fixture {
                 "/reset" => return Err(BoxError::from("no answer")),
                 _ => {}
             }
-            let peer = request.extensions().get::<PeerAddr>().unwrap().0;
+            let peer = request.extensions().get::<crate::peer::PeerAddr>().unwrap().0.unwrap();
             Ok(Response::new(Body::from(peer.to_string())))
         }
     });

@@ -15,8 +15,8 @@ use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt as _};
 
-use super::super::PeerAddr;
 use crate::http::Body;
+use crate::peer::PeerAddr;
 use crate::serve::drain::Drain;
 
 /// What the requests of one connection share.
@@ -29,7 +29,7 @@ pub(super) struct Line {
 
 impl Line {
     pub(super) fn new(peer: SocketAddr, closes_with: Option<Drain>) -> Self {
-        Self { peer: PeerAddr(peer), closes_with, refused: AtomicBool::new(false) }
+        Self { peer: PeerAddr(Some(peer)), closes_with, refused: AtomicBool::new(false) }
     }
 
     /// Whether the service answered with an error, which means: no answer.

@@ -1,0 +1,103 @@
+//! Every door that stands open, one line each: none of these is a fault, and none should be news.
+
+use std::net::SocketAddr;
+
+use http::Method;
+
+use crate::config::fault::Report;
+use crate::config::raw::{self, Raw};
+use crate::config::settings::{ClientSettings, Settings};
+use crate::policy::endpoint::Methods;
+
+/// What `[server.tls]` comes to for whoever knocks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tls {
+    /// Everything can be read on the way.
+    Off,
+    /// No certificates are asked for.
+    On,
+    /// Who has a certificate may show it.
+    Optional,
+    /// Nobody comes in without one.
+    Required,
+}
+
+impl Tls {
+    /// By `server.tls.client_auth`, where there is TLS at all.
+    fn of(client_auth: Option<&str>) -> Self {
+        match client_auth {
+            None => Self::Off,
+            Some("optional") => Self::Optional,
+            Some("required") => Self::Required,
+            Some(_) => Self::On,
+        }
+    }
+}
+
+/// To be joined with `[server.tls]`: `Some(client_auth)` where that table is, "none" if it asks for
+/// no certificates.
+fn client_auth(_server: &raw::Server) -> Option<&str> {
+    None
+}
+
+/// Warns of what others could walk through.
+pub(super) fn warn(raw: &Raw, settings: &Settings, report: &mut Report) {
+    let tls = Tls::of(client_auth(&raw.server));
+    keys_in_the_clear(tls, settings.server.listen, &settings.clients, report);
+    unseen_certificates(tls, &settings.clients, report);
+    writers(settings, report);
+}
+
+fn keys_in_the_clear(
+    tls: Tls,
+    listen: SocketAddr,
+    clients: &[ClientSettings],
+    report: &mut Report,
+) {
+    let shown = |client: &ClientSettings| !client.keys.is_empty() || !client.subjects.is_empty();
+    if tls == Tls::Off && !listen.ip().is_loopback() && clients.iter().any(shown) {
+        let why = "clients' keys can be read on their way here: let a TLS terminator stand before weir";
+        report.warn("server.listen", why);
+    }
+}
+
+/// Clients that are known by nothing else are not known where certificates need not be shown.
+fn unseen_certificates(tls: Tls, clients: &[ClientSettings], report: &mut Report) {
+    let why = match tls {
+        Tls::Required => return,
+        Tls::Optional => {
+            "is known by its certificate alone, and server.tls.client_auth = \"optional\" \
+             lets it come without"
+        }
+        Tls::Off | Tls::On => "is known by its certificate alone, and no certificate is asked for",
+    };
+    for (index, client) in clients.iter().enumerate() {
+        if client.keys.is_empty() && client.subjects.is_empty() {
+            report.warn(&format!("clients[{index}].certificates"), why);
+        }
+    }
+}
+
+/// Who may change something upstream because nobody said what it may ask.
+fn writers(settings: &Settings, report: &mut Report) {
+    let writes = |methods: &Methods| match methods {
+        Methods::Any => true,
+        Methods::Listed(listed) => listed.iter().any(|method| !is_reading(method)),
+    };
+    let mut endpoints = settings.upstreams.iter().flat_map(|upstream| &upstream.endpoints);
+    if !endpoints.any(|endpoint| writes(&endpoint.methods)) {
+        return;
+    }
+    let mut free = settings.clients.iter().filter(|client| client.endpoints.is_none());
+    let Some(first) = free.next() else { return };
+    let others = match free.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let why = format!("{:?}{others} may also ask endpoints that write: list endpoints", first.name);
+    report.warn("clients", why);
+}
+
+fn is_reading(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
