@@ -21,7 +21,7 @@ use crate::config::settings::LogFormat;
 use crate::layers::cache::Limits as CacheLimits;
 use crate::layers::observe::Witness;
 use crate::metrics::Metrics;
-use crate::serve::admin::Desk;
+use crate::serve::admin::{Access, Desk};
 use crate::serve::{AdminService, Drain, Finished, Limits, serve};
 use crate::stack::{Parts, stack};
 use crate::store::cache::EntryCache;
@@ -151,7 +151,10 @@ impl Gateway {
             refresh: status::refresh(Arc::clone(witness), entries.clone()),
             reopen: status::reopen(Arc::clone(witness)),
             purge: purge::action(Arc::clone(witness), purges.clone()),
-            token: Arc::new(move || settings.load().admin.token.clone()),
+            lock: Arc::new(move || {
+                let admin = &settings.load().admin;
+                admin.token.map_or_else(|| Access::Local(admin.hosts.clone()), Access::Token)
+            }),
         }
     }
 

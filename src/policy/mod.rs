@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod coding;
 pub mod condition;
 pub mod credential;
+pub mod cross_site;
 pub mod day;
 pub mod directives;
 pub mod endpoint;
