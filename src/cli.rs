@@ -4,6 +4,7 @@
 
 mod demo;
 mod probe;
+mod process;
 mod run;
 
 use std::io::{self, Write as _};

@@ -70,12 +70,14 @@ where
         .map_request(drop_insane_request_id)
         .set_request_id(REQUEST_ID, MakeUuid)
         .propagate_request_id(REQUEST_ID)
-        // whatever prints a request prints no credential
+        // whatever prints a request or an answer prints no credential
         .sensitive_request_headers(Arc::new([
             header::AUTHORIZATION,
             header::PROXY_AUTHORIZATION,
             header::COOKIE,
+            HeaderName::from_static("x-zm-signature"),
         ]))
+        .sensitive_response_headers(Arc::new([header::SET_COOKIE]))
         // RFC 9110, section 7.6.3
         .layer(SetResponseHeaderLayer::appending(header::VIA, HeaderValue::from_static("1.1 weir")))
         // sees every answer, also the refused ones

@@ -3,6 +3,7 @@
 
 mod access_line;
 mod access_log;
+mod panics;
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -54,13 +55,15 @@ pub enum InitError {
     Twice,
 }
 
-/// Sends operational events to stderr, once a process. `level` is a filter directive: "info",
+/// Sends operational events, panics among them, to stderr, once a process. `level` is a filter directive: "info",
 /// "weir=debug,hyper=warn".
 pub fn init(level: &str, format: Format) -> Result<(), InitError> {
     let terminal = stderr().is_terminal();
     subscriber(filter(level)?, format.is_json(terminal), terminal, stderr)
         .try_init()
-        .map_err(|_set_already| InitError::Twice)
+        .map_err(|_set_already| InitError::Twice)?;
+    panics::tell_panics();
+    Ok(())
 }
 
 fn subscriber<W>(filter: EnvFilter, json: bool, ansi: bool, writer: W) -> BoxedSubscriber

@@ -6,14 +6,17 @@ use std::path::Path;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::process::{self, Sealed};
 use super::{CONFIG, FAILURE, OK, complain};
 use crate::clock::Clock;
+use crate::config::settings::Server;
 use crate::config::{self, Loaded};
 use crate::gateway::{Gateway, log_format};
 use crate::telemetry;
 
 /// Runs until told to stop.
 pub(super) fn serve(file: &Path) -> u8 {
+    let (sealed, sealing) = Sealed::new();
     let loaded = match config::load(file, &config::environment()) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -26,6 +29,7 @@ pub(super) fn serve(file: &Path) -> u8 {
         complain(&error.to_string());
         return CONFIG;
     }
+    settle_process(&loaded.settings.server, sealed, sealing);
     let runtime = match runtime(loaded.settings.server.workers) {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -34,6 +38,20 @@ pub(super) fn serve(file: &Path) -> u8 {
         Ok(Stop::Clean) => OK,
         Ok(Stop::CutShort) => FAILURE,
         Err(error) => failed(&*error),
+    }
+}
+
+/// What cannot be had is no reason not to serve.
+fn settle_process(server: &Server, sealed: Sealed, sealing: io::Result<()>) {
+    let done = match server.allow_core_dumps {
+        true => sealed.open(),
+        false => sealing.and_then(|()| sealed.keep()),
+    };
+    if let Err(error) = done {
+        tracing::warn!(%error, "server.allow_core_dumps cannot be kept");
+    }
+    if let Err(why) = process::raise_file_limit(server.max_connections) {
+        tracing::warn!("{why}");
     }
 }
 

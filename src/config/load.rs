@@ -8,7 +8,7 @@ use std::io::ErrorKind::{InvalidData, NotFound, PermissionDenied};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use secrecy::zeroize::Zeroizing;
+use secrecy::zeroize::{Zeroize as _, Zeroizing};
 use toml::de::DeTable;
 use toml::{Table, Value};
 
@@ -177,7 +177,8 @@ fn with_environment(
 ) -> Option<Raw> {
     let mut known = variables.settle(&merged, tree, report);
     variables::replace_sources(&mut merged, &known, tree);
-    let text = toml::to_string(&merged).unwrap_or_default();
+    let text = Zeroizing::new(toml::to_string(&merged).unwrap_or_default());
+    merged.iter_mut().for_each(|(_, value)| wipe(value));
     decode::with_variables(&mut known, tree, report, |variables| {
         let source = variables.values().map(|v| (v.canonical(), v.value.clone())).collect();
         let environment = config::Environment::with_prefix("WEIR")
@@ -189,6 +190,16 @@ fn with_environment(
             .add_source(environment)
             .build()
     })
+}
+
+/// A secret may stand in the file itself.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(rows) => rows.iter_mut().for_each(wipe),
+        Value::Table(table) => table.iter_mut().for_each(|(_, value)| wipe(value)),
+        _ => {}
+    }
 }
 
 /// This machine, as a file in that directory sees it.

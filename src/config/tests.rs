@@ -9,6 +9,7 @@ use crate::policy::endpoint::Spelling;
 use crate::policy::endpoint::*;
 
 mod admin;
+mod clients;
 mod effective;
 mod environment;
 mod faults;

@@ -275,3 +275,16 @@ async fn a_client_asks_what_it_may_and_learns_nothing_of_the_rest() {
         assert!(record.client().is_some());
     }
 }
+
+#[tokio::test]
+async fn a_request_that_is_printed_shows_nothing_that_a_client_sent() {
+    let rig = Rig::new();
+    let mut request = rig.ask(Method::GET, "s3cr3t");
+    let mut fetch = rig.fetch(Method::GET);
+    fetch.target = "/things/s3cr3t?access_token=s3cr3t".into();
+    for headers in [&mut request.headers, &mut fetch.headers] {
+        headers.insert("x-api-key", "s3cr3t".parse().unwrap());
+    }
+    let shown = format!("{request:?} {fetch:?}");
+    assert!(shown.contains("things") && !shown.contains("s3cr3t"), "{shown}");
+}
