@@ -19,7 +19,7 @@ use super::raw::Raw;
 use super::schema::Tree;
 use super::validate::{self, Directory, Outside, TextFile};
 use super::variables::{self, Env, Variables};
-use super::{Settings, lines, merge, render, shares};
+use super::{Settings, lines, merge, permissions, render, shares};
 use crate::preset::{self, Preset};
 
 /// A configuration that is good.
@@ -31,6 +31,9 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// The whole configuration as TOML, defaults and preset included, secrets masked.
     pub effective: String,
+    /// What every client may ask, as comments that may follow the configuration. Empty where
+    /// nobody has to say who it is.
+    pub permissions: String,
     /// What every client gets of every label, as comments that may follow the configuration.
     /// Empty where nothing is limited.
     pub shares: String,
@@ -85,8 +88,8 @@ fn read(text: &str, machine: &Machine<'_>, mut report: Report) -> Result<Loaded,
     let effective = Table::try_from(&raw).map(|table| render::toml_text(&table));
     let effective = effective.unwrap_or_default();
     settings.digest = validate::sha256_hex(effective.as_bytes());
-    let shares = shares::text(&settings);
-    Ok(Loaded { settings, warnings, effective, shares })
+    let (permissions, shares) = (permissions::text(&settings), shares::text(&settings));
+    Ok(Loaded { settings, warnings, effective, permissions, shares })
 }
 
 /// Syntax and lines.

@@ -9,6 +9,7 @@ mod fault;
 mod lines;
 mod load;
 mod merge;
+mod permissions;
 mod raw;
 mod render;
 mod schema;
