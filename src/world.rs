@@ -76,7 +76,7 @@ pub enum Clients {
     /// Everybody, under one name.
     Anonymous(Arc<Client>),
     /// Whoever proves to be one of these.
-    Keyed(Roster),
+    Keyed(Box<Roster>),
 }
 
 /// An internal service that calls weir.

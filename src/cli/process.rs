@@ -28,7 +28,7 @@ impl Sealed {
     }
 
     /// For good.
-    pub(super) fn keep(self) -> io::Result<()> {
+    pub(super) fn keep() -> io::Result<()> {
         let none = Rlimit { current: Some(0), maximum: Some(0) };
         setrlimit(Resource::Core, none).map_err(Into::into)
     }
@@ -77,8 +77,8 @@ mod tests {
         sealed.open().unwrap();
         assert_eq!(core(), before);
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::Dumpable);
-        let (sealed, _) = Sealed::new();
-        sealed.keep().unwrap();
+        let (_, done) = Sealed::new();
+        done.and_then(|()| Sealed::keep()).unwrap();
         assert_eq!((core().current, core().maximum), (Some(0), Some(0)));
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
     }

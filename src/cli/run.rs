@@ -43,10 +43,8 @@ pub(super) fn serve(file: &Path) -> u8 {
 
 /// What cannot be had is no reason not to serve.
 fn settle_process(server: &Server, sealed: Sealed, sealing: io::Result<()>) {
-    let done = match server.allow_core_dumps {
-        true => sealed.open(),
-        false => sealing.and_then(|()| sealed.keep()),
-    };
+    let done =
+        if server.allow_core_dumps { sealed.open() } else { sealing.and_then(|()| Sealed::keep()) };
     if let Err(error) = done {
         tracing::warn!(%error, "server.allow_core_dumps cannot be kept");
     }

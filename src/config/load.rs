@@ -223,9 +223,7 @@ impl Outside for Machine<'_> {
     fn directory(&self, path: &str) -> Result<Directory, String> {
         let path = self.directory.join(path);
         match std::fs::metadata(&path) {
-            Ok(about) if about.is_dir() => {
-                Ok(Directory { path, access: Some(Access::of(&about)) })
-            }
+            Ok(about) if about.is_dir() => Ok(Directory { path, access: Some(Access::of(&about)) }),
             Ok(_) => Err("is not a directory".into()),
             // It may be made later, or be hidden from whoever checks and not from who serves.
             Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => {

@@ -24,7 +24,7 @@ pub(super) fn all(settings: &Settings, clock: &Clock, previous: Option<&World>) 
         Arc::new(built.limited_to(endpoints(client, settings)).continuing(old))
     };
     let all = settings.clients.iter().enumerate().map(client).collect();
-    Clients::Keyed(Roster::new(all, proofs(settings, clock)))
+    Clients::Keyed(Box::new(Roster::new(all, proofs(settings, clock))))
 }
 
 /// Endpoints are numbered through all upstreams, in the order of the configuration.

@@ -36,9 +36,7 @@ use crate::store::credential::{Credential, TokenClient};
 use crate::store::limiter::Limiter;
 use crate::store::purges::Purges;
 use crate::upstream::{Options, UpstreamClient};
-use crate::world::{
-    Client, Clients, Label, Proofs, Roster, Route, Site, Table, Upstream, World,
-};
+use crate::world::{Client, Clients, Label, Proofs, Roster, Route, Site, Table, Upstream, World};
 
 mod fake;
 pub(super) use fake::{Fake, answer, code, field, send, settle, start, text};
@@ -280,7 +278,7 @@ pub(super) fn keyed(clients: &[(&str, Arc<Client>)]) -> Clients {
         tokens: None,
     };
     let all = clients.iter().map(|(_, client)| Arc::clone(client));
-    Clients::Keyed(Roster::new(all.collect(), proofs))
+    Clients::Keyed(Box::new(Roster::new(all.collect(), proofs)))
 }
 
 pub(super) fn endpoint(id: &str, methods: Methods, path: &str) -> Endpoint {

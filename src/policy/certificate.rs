@@ -110,9 +110,18 @@ mod tests {
         assert_eq!(rule("dns:*.B.c"), CertificateRule::Below("b.c".into()));
         let spiffe = CertificateName::Uri("spiffe://acme/Console".into());
         assert_eq!(rule("uri:spiffe://acme/Console"), CertificateRule::Is(spiffe));
-        for bad in ["", "console", "dns:", "DNS:a", "ip:1.2.3.4", "dns:*", "dns:*.", "dns:a.*.b",
-            "dns:*.*.b", "dns:x*.b"]
-        {
+        for bad in [
+            "",
+            "console",
+            "dns:",
+            "DNS:a",
+            "ip:1.2.3.4",
+            "dns:*",
+            "dns:*.",
+            "dns:a.*.b",
+            "dns:*.*.b",
+            "dns:x*.b",
+        ] {
             assert!(CertificateRule::parse(bad).is_err(), "{bad}");
         }
     }

@@ -75,14 +75,28 @@ mod tests {
 
     #[test]
     fn what_a_page_could_have_sent_is_refused() {
-        for host in ["127.0.0.1:9090", "10.1.2.3", "[::1]:9090", "[::1]", "localhost:9090",
-            "LocalHost", "weir-admin.internal:9090", "Weir-Admin.internal"]
-        {
+        for host in [
+            "127.0.0.1:9090",
+            "10.1.2.3",
+            "[::1]:9090",
+            "[::1]",
+            "localhost:9090",
+            "LocalHost",
+            "weir-admin.internal:9090",
+            "Weir-Admin.internal",
+        ] {
             assert_eq!(told(&[("host", host)]), Ok(()), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9090",
-            "weir-admin.internal.evil.example", "a@b", "", "localhost.", "2130706433"]
-        {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:9090",
+            "weir-admin.internal.evil.example",
+            "a@b",
+            "",
+            "localhost.",
+            "2130706433",
+        ] {
             assert_eq!(told(&[("host", host)]), Err(CrossSite::Host), "{host}");
         }
         let here = ("host", "localhost");
@@ -94,13 +108,17 @@ mod tests {
             (vec![here, ("origin", "http://localhost")], Err(CrossSite::Origin)),
             (vec![here, ("sec-fetch-site", "cross-site")], Err(CrossSite::Fetch)),
             (vec![here, ("sec-fetch-site", "same-site")], Err(CrossSite::Fetch)),
-            (vec![here, ("sec-fetch-site", "none"), ("sec-fetch-site", "x")], Err(CrossSite::Fetch)),
+            (
+                vec![here, ("sec-fetch-site", "none"), ("sec-fetch-site", "x")],
+                Err(CrossSite::Fetch),
+            ),
             (vec![here, ("sec-fetch-site", "none")], Ok(())),
             (vec![here, ("sec-fetch-site", "same-origin")], Ok(())),
         ] {
             assert_eq!(told(&fields), expected, "{fields:?}");
         }
-        let (page, ours) = (Authority::from_static("evil.example"), Authority::from_static("[::1]:1"));
+        let (page, ours) =
+            (Authority::from_static("evil.example"), Authority::from_static("[::1]:1"));
         let mut headers = HeaderMap::new();
         assert_eq!(check(&headers, Some(&ours), &[]), Ok(()));
         headers.insert(HOST, "localhost".parse().unwrap());

@@ -135,7 +135,8 @@ mod tests {
             leeway: Duration::from_secs(30),
             claim: "sub".into(),
         };
-        let claims = json!({ "iss": "https://issuer", "aud": "weir", "sub": "svc", "exp": NOW + 60 });
+        let claims =
+            json!({ "iss": "https://issuer", "aud": "weir", "sub": "svc", "exp": NOW + 60 });
         let Value::Object(mut claims) = claims else { panic!("it is an object") };
         change(&mut claims);
         let now = UNIX_EPOCH + Duration::from_secs(NOW);

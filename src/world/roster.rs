@@ -73,10 +73,7 @@ impl Roster {
         }
     }
 
-    fn by_certificate(
-        &self,
-        certificate: Option<&PeerCertificate>,
-    ) -> Result<usize, Unidentified> {
+    fn by_certificate(&self, certificate: Option<&PeerCertificate>) -> Result<usize, Unidentified> {
         let names = certificate.map_or(&[][..], |certificate| &certificate.0);
         match self.proofs.certificates.find(names) {
             Holder::Client(number) => Ok(number),

@@ -218,3 +218,34 @@ fn files_stay_readable() {
         assert!(lines <= MAX_LINES, "{} has {lines} lines", source.path.display());
     }
 }
+
+#[test]
+fn nothing_is_unsafe() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest: toml::Table =
+        fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();
+    assert_eq!(manifest["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    for source in sources() {
+        let words = source.code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let found = words.filter(|word| *word == "unsafe").count();
+        assert_eq!(found, 0, "{} says \"unsafe\"", source.path.display());
+    }
+}
+
+/// What `cargo deny` holds elsewhere is held here too, where nothing has to be installed.
+#[test]
+fn every_dependency_comes_from_crates_io_and_none_is_banned() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let lock: toml::Table = fs::read_to_string(root.join("Cargo.lock")).unwrap().parse().unwrap();
+    let rules: toml::Table =
+        fs::read_to_string(root.join(".cargo/deny.toml")).unwrap().parse().unwrap();
+    let registry = "registry+https://github.com/rust-lang/crates.io-index";
+    let banned: Vec<_> = rules["bans"]["deny"].as_array().unwrap().iter().collect();
+    assert!(banned.len() >= 4, "{banned:?}");
+    for package in lock["package"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        let source = package.get("source").and_then(toml::Value::as_str);
+        assert!(source == Some(registry) || name == "weir", "{name} comes from {source:?}");
+        assert!(!banned.iter().any(|rule| rule["crate"].as_str() == Some(name)), "{name}");
+    }
+}

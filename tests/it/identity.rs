@@ -1,6 +1,6 @@
 //! Who calls, and what they may ask: keys that change, fields of their own, tokens, permissions.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::Method;
 use weir::clock::Clock;
@@ -48,7 +48,8 @@ async fn keys_change_one_by_one_on_a_connection_that_stays() {
     let mut statuses = async || {
         let mut statuses = Vec::new();
         for key in ["old-key-0123456789", "new-key-0123456789"] {
-            let ask = format!("GET /x HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {key}\r\n\r\n");
+            let ask =
+                format!("GET /x HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {key}\r\n\r\n");
             open.write(&ask).await;
             statuses.push(open.answer().await.0[9..12].to_owned());
         }
@@ -120,8 +121,7 @@ async fn who_may_not_ask_gets_nothing_from_memory_and_spends_nothing() {
     few.request(Method::HEAD, &target, "").await;
     assert_eq!(gateway.asked(), asked);
     let metrics = gateway.metrics().await;
-    let refused =
-        [("client", "few"), ("endpoint", "list-session-users"), ("status", "403")];
+    let refused = [("client", "few"), ("endpoint", "list-session-users"), ("status", "403")];
     assert_eq!(metrics.sum("weir_requests_total", &refused), 4);
     assert_eq!(metrics.sum("weir_limit_spent_total", &[("client", "few")]), 0);
     assert_eq!(metrics.sum("weir_cache_requests_total", &[("endpoint", "list-session-users")]), 2);
@@ -176,10 +176,10 @@ async fn other_keys_of_the_issuer_are_read_on_reload() {
         let client = Client::new(child.public).with("authorization", &format!("Bearer {token}"));
         client.get("/x").await
     };
-    let first = issuer.token("svc-console", 600, SystemTime::now());
+    let first = issuer.token("svc-console", 600, Clock::system().wall());
     assert_eq!(ask(&first).await.status, 200);
     issuer.rotate();
-    let second = issuer.token("svc-console", 600, SystemTime::now());
+    let second = issuer.token("svc-console", 600, Clock::system().wall());
     assert_eq!(detail(&ask(&second).await), "the token's signature is wrong");
     reload(&child, &config).await;
     assert_eq!(ask(&second).await.status, 200);
@@ -217,9 +217,8 @@ async fn a_page_in_a_browser_beside_weir_changes_nothing() {
     let upstream = Upstream::echo().await;
     let gateway = start(&before(&upstream, "", &keyed(OLD)), clock()).await;
     let admin = Client::new(gateway.gateway.admin());
-    let post = async |client: Client| {
-        client.request(Method::POST, "/purge?all=true", "").await.status
-    };
+    let post =
+        async |client: Client| client.request(Method::POST, "/purge?all=true", "").await.status;
     assert_eq!(post(admin.clone()).await, 200);
     assert_eq!(post(admin.clone().with("origin", "https://evil.example")).await, 403);
     assert_eq!(post(admin.clone().with("sec-fetch-site", "cross-site")).await, 403);

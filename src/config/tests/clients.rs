@@ -37,7 +37,11 @@ fn a_client_is_known_by_any_of_its_keys() {
         good_with(&(text + READS), &[("OLD", "old-key-0123456789"), ("NEW", "new-key-0123456789")]);
     let keys = &loaded.settings.clients[0].keys;
     for key in ["old-key-0123456789", "new-key-0123456789", "password"] {
-        assert_eq!(keys.iter().filter(|print| print.recognises(key.as_bytes())).count(), 1, "{key}");
+        assert_eq!(
+            keys.iter().filter(|print| print.recognises(key.as_bytes())).count(),
+            1,
+            "{key}"
+        );
     }
     assert_eq!(warned(&loaded), Vec::<String>::new());
     assert!(loaded.effective.contains(r#"keys = [{ env = "NEW" }, { sha256 = "5e88"#));
@@ -70,8 +74,8 @@ fn what_two_clients_share_is_a_fault_wherever_it_stands() {
         "#,
         r#"weir.toml:4: clients[0].keys[0]: is that of clients[0].key too
         weir.toml:5: clients[0].certificates[1]: is that of clients[0].certificates[0] too
-        weir.toml:5: clients[0].certificates[3]: "host" has no kind; write "dns:host.internal", "dns:*.internal", "uri:spiffe://…", "email:…" or "cn:…"
-        weir.toml:5: clients[0].certificates[4]: "ip:1.2.3.4" is of no known kind; write "dns:host.internal", "dns:*.internal", "uri:spiffe://…", "email:…" or "cn:…"
+        weir.toml:5: clients[0].certificates[3]: has no kind; write "dns:host.internal", "dns:*.internal", "uri:spiffe://…", "email:…" or "cn:…"
+        weir.toml:5: clients[0].certificates[4]: is of no known kind; write "dns:host.internal", "dns:*.internal", "uri:spiffe://…", "email:…" or "cn:…"
         weir.toml:8: clients[1].keys[0]: is that of clients[0].key too
         weir.toml:9: clients[1].certificates[0]: is that of clients[0].certificates[2] too
         weir.toml:10: clients[1].subjects[0]: is for a gateway that takes tokens; write [server.jwt]"#,
@@ -102,23 +106,40 @@ fn a_key_that_nobody_could_send_is_refused_and_one_that_can_be_guessed_is_told()
 #[test]
 fn an_endpoint_that_is_not_there_names_the_nearest() {
     for (written, why) in [
-        (r#"["list-user"]"#, r#"[0]: no endpoint is meant by "list-user"; did you mean "list-users"?"#),
-        (r#"["zoom/get-usr"]"#, r#"[0]: no endpoint is meant by "zoom/get-usr"; did you mean "zoom/get-user"?"#),
-        (r#"["*", "zom/*"]"#, r#"[1]: no endpoint is meant by "zom/*"; `weir check` without this list shows all of them"#),
-        (r#"["*-users"]"#, r#"[0]: "*-users" has a "*" that is not its end; write "id", "upstream/id", "prefix-*" or "upstream/*""#),
+        (
+            r#"["list-user"]"#,
+            r#"[0]: no endpoint is meant by "list-user"; did you mean "list-users"?"#,
+        ),
+        (
+            r#"["zoom/get-usr"]"#,
+            r#"[0]: no endpoint is meant by "zoom/get-usr"; did you mean "zoom/get-user"?"#,
+        ),
+        (
+            r#"["*", "zom/*"]"#,
+            r#"[1]: no endpoint is meant by "zom/*"; `weir check` without this list shows all of them"#,
+        ),
+        (
+            r#"["*-users"]"#,
+            r#"[0]: "*-users" has a "*" that is not its end; write "id", "upstream/id", "prefix-*" or "upstream/*""#,
+        ),
         ("[]", ": is empty: it could ask nothing; leave it out for all endpoints"),
     ] {
         let text = client("a", &format!("key = {{ value = \"{KEY}\" }}\nendpoints = {written}"));
         assert_eq!(bad(&(text + READS)), [format!("weir.toml:4: clients[0].endpoints{why}")]);
     }
-    let text = client("a", &format!("key = {{ value = \"{KEY}\" }}\nendpoints = [\"get-*\", \"zoom/list-users\"]"));
+    let text = client(
+        "a",
+        &format!("key = {{ value = \"{KEY}\" }}\nendpoints = [\"get-*\", \"zoom/list-users\"]"),
+    );
     let loaded = good(&(text + READS));
     assert_eq!(loaded.settings.clients[0].endpoints.as_ref().unwrap().len(), 2);
 }
 
 #[test]
 fn a_key_header_is_a_header_of_its_own() {
-    let field = |name: &str| good(&format!("[server]\nkey_header = {name:?}\n{READS}")).settings.server.key_field;
+    let field = |name: &str| {
+        good(&format!("[server]\nkey_header = {name:?}\n{READS}")).settings.server.key_field
+    };
     assert_eq!(field("Authorization"), KeyField::Authorization);
     assert_eq!(field("X-Api-Key"), KeyField::Own("x-api-key".parse().unwrap()));
     for (name, why) in [
@@ -143,9 +164,7 @@ fn tokens_need_an_issuer_an_audience_and_keys() {
     let jwks = directory.path().join("jwks.json");
     std::fs::write(&jwks, serde_json::json!({ "keys": [public] }).to_string()).unwrap();
     let jwks = jwks.display().to_string();
-    let with = |jwt: &str, more: &str| {
-        format!("[server.jwt]\n{jwt}\n{}{READS}", client("a", more))
-    };
+    let with = |jwt: &str, more: &str| format!("[server.jwt]\n{jwt}\n{}{READS}", client("a", more));
     let good_jwt = format!("jwks = {jwks:?}\nissuer = \"i\"\naudience = \"a\"");
     let loaded = good(&with(&good_jwt, "subjects = [\"svc\"]"));
     let rules = loaded.settings.server.jwt.unwrap();
@@ -179,7 +198,10 @@ fn tokens_need_an_issuer_an_audience_and_keys() {
     }
     for (content, why) in [
         ("{".to_owned(), "is not JSON"),
-        (r#"{ "keys": [{ "kty": "oct", "k": "c2VjcmV0" }] }"#.to_owned(), "keys[0] is a symmetric key"),
+        (
+            r#"{ "keys": [{ "kty": "oct", "k": "c2VjcmV0" }] }"#.to_owned(),
+            "keys[0] is a symmetric key",
+        ),
         ("x".repeat((1 << 20) + 1), "cannot be read: it is larger than 1048576 bytes"),
     ] {
         std::fs::write(&jwks, content).unwrap();
@@ -191,7 +213,7 @@ fn tokens_need_an_issuer_an_audience_and_keys() {
 
 #[test]
 fn every_open_door_is_a_line() {
-    let key = format!("key = {{ env = \"K\" }}\n");
+    let key = "key = { env = \"K\" }\n";
     let public = "[server]\nlisten = \"0.0.0.0:8080\"\n";
     let clear = "weir.toml:2: server.listen: clients' keys can be read on their way here: \
                  let a TLS terminator stand before weir";
@@ -199,15 +221,20 @@ fn every_open_door_is_a_line() {
                   and no certificate is asked for";
     let warned = |text: &str| warned(&good_with(text, &[("K", KEY)]));
     let nothing = Vec::<String>::new();
-    assert_eq!(warned(&(client("a", &key) + READS)), nothing);
-    assert_eq!(warned(&format!("{public}{}{READS}", client("a", &key))), [clear]);
+    assert_eq!(warned(&(client("a", key) + READS)), nothing);
+    assert_eq!(warned(&format!("{public}{}{READS}", client("a", key))), [clear]);
     assert_eq!(warned(&(client("a", "certificates = [\"cn:a\"]") + READS)), [unseen]);
     // Who may write, in one line, however many they are.
     let writes = |clients: &str| warned(&format!("{clients}{SMALL}"));
-    let other = client("b", "key = { sha256 = \"5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8\" }");
+    let other = client(
+        "b",
+        "key = { sha256 = \"5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8\" }",
+    );
     assert_eq!(
-        writes(&format!("{}{other}", client("a", &key))),
-        ["weir.toml:1: clients: \"a\" and 1 more may also ask endpoints that write: list endpoints"]
+        writes(&format!("{}{other}", client("a", key))),
+        [
+            "weir.toml:1: clients: \"a\" and 1 more may also ask endpoints that write: list endpoints"
+        ]
     );
     assert_eq!(writes(&client("a", &format!("{key}endpoints = [\"*\"]"))), nothing);
 }
@@ -235,9 +262,24 @@ fn what_others_may_change_is_told() {
     for (name, good, bad, told) in [
         ("weir.toml", 0o644, 0o664, ": this file can be changed by everybody in its group"),
         ("weir.toml", 0o644, 0o666, ": this file can be changed by every user of this machine"),
-        ("key", 0o600, 0o620, "clients[0].key.file: \"key\" can be changed by everybody in its group"),
-        ("key", 0o600, 0o604, "clients[0].key.file: \"key\" can be read by every user of this machine"),
-        ("state", 0o700, 0o707, "server.state_dir: \"state\" can be changed by every user of this machine"),
+        (
+            "key",
+            0o600,
+            0o620,
+            "clients[0].key.file: \"key\" can be changed by everybody in its group",
+        ),
+        (
+            "key",
+            0o600,
+            0o604,
+            "clients[0].key.file: \"key\" can be read by every user of this machine",
+        ),
+        (
+            "state",
+            0o700,
+            0o707,
+            "server.state_dir: \"state\" can be changed by every user of this machine",
+        ),
     ] {
         for (name, mode_) in [("weir.toml", 0o644), ("key", 0o600), ("state", 0o700)] {
             mode(name, mode_);

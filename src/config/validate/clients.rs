@@ -60,8 +60,7 @@ fn client(
     let name = name(&format!("{path}.name"), raw.name.as_deref(), report);
     let identity = identities.of(path, raw, report);
     let allowed = raw.endpoints.as_deref();
-    let endpoints =
-        permission::endpoints(&format!("{path}.endpoints"), allowed, upstreams, report);
+    let endpoints = permission::endpoints(&format!("{path}.endpoints"), allowed, upstreams, report);
     let weight = NonZeroU32::new(raw.weight);
     if weight.is_none() {
         report.fault(&format!("{path}.weight"), "is zero");

@@ -56,7 +56,8 @@ fn keys_in_the_clear(
 ) {
     let shown = |client: &ClientSettings| !client.keys.is_empty() || !client.subjects.is_empty();
     if tls == Tls::Off && !listen.ip().is_loopback() && clients.iter().any(shown) {
-        let why = "clients' keys can be read on their way here: let a TLS terminator stand before weir";
+        let why =
+            "clients' keys can be read on their way here: let a TLS terminator stand before weir";
         report.warn("server.listen", why);
     }
 }

@@ -131,7 +131,8 @@ impl<'a> Identities<'a> {
             Ok(rule) => unique(&mut self.certificates, rule, path, report),
             Err(why) => {
                 let hint = r#"write "dns:host.internal", "dns:*.internal", "uri:spiffe://…", "email:…" or "cn:…""#;
-                report.fault_try(path, format!("{text:?} {why}"), hint);
+                // Never quoted: what is no name may be a key in the wrong place.
+                report.fault_try(path, why, hint);
                 None
             }
         }

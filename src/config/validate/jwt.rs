@@ -46,7 +46,10 @@ pub(super) fn rules(raw: &Raw, outside: &dyn Outside, report: &mut Report) -> Op
     let text = |key: &str, value: Option<&String>, report: &mut Report| {
         let path = format!("server.jwt.{key}");
         match value.map(String::as_str) {
-            None => report.fault_try(&path, "is required", "a token for somebody else is not for us"),
+            None => {
+                let hint = "a token for somebody else is not for us";
+                report.fault_try(&path, "is required", hint);
+            }
             Some("") => report.fault(&path, "is empty"),
             Some(text) => return Some(text.to_owned()),
         }
@@ -60,7 +63,7 @@ pub(super) fn rules(raw: &Raw, outside: &dyn Outside, report: &mut Report) -> Op
     if jwt.leeway > LONGEST_LEEWAY {
         report.fault("server.jwt.leeway", format!("is more than {LONGEST_LEEWAY}"));
     }
-    let algorithms: Vec<_> = jwt.algorithms.iter().map(algorithm).collect();
+    let algorithms: Vec<_> = jwt.algorithms.iter().copied().map(algorithm).collect();
     if algorithms.is_empty() {
         report.fault("server.jwt.algorithms", "is empty: no token would be good");
     }
@@ -92,7 +95,7 @@ fn keys(jwt: &Jwt, outside: &dyn Outside, report: &mut Report) -> Option<KeySet>
     KeySet::parse(&found.text).map_err(|why| report.fault(path, format!("{file:?} {why}"))).ok()
 }
 
-fn algorithm(written: &JwtAlgorithm) -> Algorithm {
+fn algorithm(written: JwtAlgorithm) -> Algorithm {
     match written {
         JwtAlgorithm::RS256 => Algorithm::RS256,
         JwtAlgorithm::RS384 => Algorithm::RS384,

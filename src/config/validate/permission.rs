@@ -46,10 +46,8 @@ fn means_something(pattern: &EndpointPattern, upstreams: &[UpstreamSettings]) ->
 fn report_unknown(path: &str, text: &str, upstreams: &[UpstreamSettings], report: &mut Report) {
     let with_upstream = text.contains('/');
     let names = upstreams.iter().flat_map(|upstream| {
-        upstream.endpoints.iter().map(move |endpoint| match with_upstream {
-            true => format!("{}/{}", upstream.id, endpoint.id),
-            false => endpoint.id.to_string(),
-        })
+        let prefix = if with_upstream { format!("{}/", upstream.id) } else { String::new() };
+        upstream.endpoints.iter().map(move |endpoint| format!("{prefix}{}", endpoint.id))
     });
     let names: Vec<String> = names.collect();
     let near = names.iter().map(String::as_str);

@@ -63,7 +63,11 @@ fn admin(raw: &raw::Admin, secrets: &Secrets<'_>, report: &mut Report) -> Admin 
             report.fault_try(&format!("admin.hosts[{index}]"), why, "write it without port");
         }
     }
-    Admin { listen, hosts: raw.hosts.clone(), token: token.map(|token| Fingerprint::of(token.expose().as_bytes())) }
+    Admin {
+        listen,
+        hosts: raw.hosts.clone(),
+        token: token.map(|token| Fingerprint::of(token.expose().as_bytes())),
+    }
 }
 
 fn server(raw: &raw::Server, report: &mut Report) -> Server {

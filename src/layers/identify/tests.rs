@@ -144,7 +144,8 @@ async fn a_certificate_comes_with_the_request() {
     for (host, status) in [("cert.internal", 200), ("stranger.internal", 401)] {
         let mut http = http::Request::new(Body::Empty);
         http.extensions_mut().insert(certificate(&[host]));
-        let world = rig.world_of(Vec::new(), Clients::Keyed(roster(KeyField::Authorization)));
+        let world =
+            rig.world_of(Vec::new(), Clients::Keyed(Box::new(roster(KeyField::Authorization))));
         let answer = send(&stack, rig.edge(world, http)).await.unwrap();
         assert_eq!(answer.status().as_u16(), status, "{host}");
     }

@@ -28,7 +28,8 @@ const ES256: &[Algorithm] = &[Algorithm::ES256];
 fn the_key_that_is_named_has_to_have_signed() {
     let ((a, public_a), (b, public_b)) = (pair(Some("a")), pair(Some("b")));
     let both = set(&[&public_a, &public_b]).unwrap();
-    let verify = |token: &str| both.verify(token.as_bytes(), ES256).map(|claims| claims["sub"].clone());
+    let verify =
+        |token: &str| both.verify(token.as_bytes(), ES256).map(|claims| claims["sub"].clone());
     assert_eq!(verify(&signed(&a, Some("a"))), Ok(json!("svc")));
     assert_eq!(verify(&signed(&b, Some("b"))), Ok(json!("svc")));
     assert_eq!(verify(&signed(&a, Some("b"))), Err(TokenFault::Signature));
@@ -64,8 +65,14 @@ fn neither_algorithm_nor_content_can_be_changed() {
         (format!("{head}.{claims}."), TokenFault::Signature),
         (format!("{head}.{claims}.AAAA"), TokenFault::Signature),
         (format!("{}.{claims}.", header(json!({ "alg": "none" }))), TokenFault::Malformed),
-        (format!("{}.{claims}.{signature}", header(json!({ "alg": "RS256" }))), TokenFault::Algorithm),
-        (format!("{}.{claims}.{signature}", header(json!({ "crit": ["x"] }))), TokenFault::Malformed),
+        (
+            format!("{}.{claims}.{signature}", header(json!({ "alg": "RS256" }))),
+            TokenFault::Algorithm,
+        ),
+        (
+            format!("{}.{claims}.{signature}", header(json!({ "crit": ["x"] }))),
+            TokenFault::Malformed,
+        ),
         (confused, TokenFault::Algorithm),
         ("..".to_owned(), TokenFault::Malformed),
         ("a.b.c".to_owned(), TokenFault::Malformed),

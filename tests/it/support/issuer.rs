@@ -39,7 +39,10 @@ impl Issuer {
     /// The table `[server.jwt]`.
     pub(crate) fn table(&self) -> String {
         let file = self.file();
-        format!("[server.jwt]\njwks = {:?}\nissuer = \"issuer\"\naudience = \"weir\"\n", file.display().to_string())
+        format!(
+            "[server.jwt]\njwks = {:?}\nissuer = \"issuer\"\naudience = \"weir\"\n",
+            file.display().to_string()
+        )
     }
 
     /// A token for that subject that lives so many seconds from `now`.
