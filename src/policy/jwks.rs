@@ -54,8 +54,8 @@ impl KeySet {
             let Some(key) = Key::parse(jwk).map_err(|why| format!("keys[{index}] {why}"))? else {
                 continue;
             };
-            if found.iter().any(|other| other.id == key.id) {
-                return Err(format!("keys[{index}] has the kid of another, or both have none"));
+            if key.id.is_some() && found.iter().any(|other| other.id == key.id) {
+                return Err(format!("keys[{index}] has the kid of another"));
             }
             found.push(key);
         }

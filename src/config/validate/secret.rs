@@ -1,5 +1,7 @@
 //! Secrets, from wherever they are.
 
+use secrecy::zeroize::Zeroizing;
+
 use super::Outside;
 use crate::config::fault::Report;
 use crate::config::lines::join;
@@ -41,7 +43,8 @@ impl Secrets<'_> {
     }
 
     fn variable(&self, path: &str, name: &str, report: &mut Report) -> Option<Secret> {
-        match self.outside.variable(name).as_deref() {
+        let found = self.outside.variable(name).map(Zeroizing::new);
+        match found.as_ref().map(|text| text.as_str()) {
             None => report.fault(path, format!("the environment variable {name} is not set")),
             Some("") => report.fault(path, format!("the environment variable {name} is empty")),
             Some(text) => return Some(Secret::new(text)),

@@ -110,9 +110,60 @@ fn a_set_that_cannot_be_what_was_meant_is_refused() {
         let refused = set(&keys.iter().collect::<Vec<_>>()).unwrap_err();
         assert!(refused.starts_with(why), "{refused}");
     }
+    // Two without a name are told apart by what they are for, if at all.
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    let larger = EncodingKey::from_ec_der(&pair.serialize_der());
+    let mut larger_public = Jwk::from_encoding_key(&larger, Algorithm::ES384).unwrap();
+    larger_public.common.key_id = None;
+    let (key, nameless) = self::pair(None);
+    let two = set(&[&nameless, &serde_json::to_value(larger_public).unwrap()]).unwrap();
+    let both = [Algorithm::ES256, Algorithm::ES384];
+    assert!(two.verify(signed(&key, None).as_bytes(), &both).is_ok());
+    let header = Header::new(Algorithm::ES384);
+    let token = encode(&header, &json!({}), &larger).unwrap();
+    assert!(two.verify(token.as_bytes(), &both).is_ok());
     let many: Vec<_> = (0..MAX_KEYS).map(|n| with("kid", json!(n.to_string()))).collect();
     assert!(set(&many.iter().collect::<Vec<_>>()).is_ok());
     let named = set(&[&with("alg", json!("ES256"))]).unwrap();
     assert!(named.fits(Algorithm::ES256));
     assert!(KeySet::parse("{\"keys\":").is_err() && KeySet::parse("[]").is_err());
+}
+
+#[test]
+fn every_algorithm_that_may_be_listed_is_checked() {
+    use aws_lc_rs::signature::KeyPair as _;
+    use base64::Engine as _;
+    /// What PKCS #8 puts before the PKCS #1 form of an RSA key of 2048 bits.
+    const PKCS8_HEAD: usize = 26;
+
+    let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap().serialize_der();
+    let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+    let ed = aws_lc_rs::signature::Ed25519KeyPair::generate().unwrap();
+    let x = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(ed.public_key().as_ref());
+    let public = |private: &EncodingKey, algorithm| {
+        serde_json::to_value(Jwk::from_encoding_key(private, algorithm).unwrap()).unwrap()
+    };
+    let ed_public = json!({ "kty": "OKP", "crv": "Ed25519", "x": x });
+    let ed_private = EncodingKey::from_ed_der(ed.to_pkcs8().unwrap().as_ref());
+    let mut pairs = vec![(Algorithm::EdDSA, ed_private, ed_public)];
+    let ec = EncodingKey::from_ec_der(&p384.serialize_der());
+    for (algorithm, private) in [(Algorithm::ES256, pair(None).0), (Algorithm::ES384, ec)] {
+        let public = public(&private, algorithm);
+        pairs.push((algorithm, private, public));
+    }
+    for algorithm in RSA {
+        let private = EncodingKey::from_rsa_der(&rsa[PKCS8_HEAD..]);
+        let public = public(&private, *algorithm);
+        pairs.push((*algorithm, private, public));
+    }
+    for (algorithm, private, public) in pairs {
+        let keys = set(&[&public]).unwrap();
+        let token = encode(&Header::new(algorithm), &json!({ "sub": "svc" }), &private).unwrap();
+        assert_eq!(keys.verify(token.as_bytes(), &[algorithm]).unwrap()["sub"], "svc");
+        let at = token.rfind('.').unwrap();
+        let other = if token.as_bytes()[at + 1] == b'A' { "B" } else { "A" };
+        let forged = format!("{}{other}{}", &token[..=at], &token[at + 2..]);
+        let judged = keys.verify(forged.as_bytes(), &[algorithm]);
+        assert_eq!(judged, Err(TokenFault::Signature), "{algorithm:?}");
+    }
 }
