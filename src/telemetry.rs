@@ -142,6 +142,21 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_a_line_that_says_where_and_quotes_nothing() {
+        let before = std::panic::take_hook();
+        panics::tell_panics();
+        let text = logged("info", true, || {
+            let secret = "hunter2";
+            std::panic::catch_unwind(|| panic!("about {secret}")).unwrap_err();
+        });
+        std::panic::set_hook(before);
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        assert!(line["at"].as_str().unwrap().starts_with("src/telemetry.rs:"), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains("about"), "{text}");
+    }
+
+    #[test]
     fn the_level_decides_what_is_logged() {
         let events = || {
             tracing::info!("quiet");

@@ -226,8 +226,10 @@ fn secret_files_stand_beside_the_file() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(at("secret"), mode).unwrap();
+        for name in ["weir.toml", "secret"] {
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(at(name), mode).unwrap();
+        }
     }
     let loaded = load(&at("weir.toml"), &Env::new()).unwrap();
     let AuthScheme::Jwt { secret, .. } = &only(&loaded).auth else { panic!() };

@@ -102,3 +102,33 @@ fn writers(settings: &Settings, report: &mut Report) {
 fn is_reading(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Env, from_text};
+
+    #[test]
+    fn tls_closes_the_doors_that_it_can() {
+        let text = "[[clients]]\nname = \"cert\"\ncertificates = [\"cn:a\"]\n\
+                    [[clients]]\nname = \"both\"\ncertificates = [\"cn:b\"]\n\
+                    key = { value = \"0123456789abcdef\" }\n\
+                    [upstreams.u]\nbase_url = \"http://127.0.0.1:1\"\nauth = { kind = \"none\" }\n\
+                    [[upstreams.u.endpoints]]\nid = \"a\"\npath = \"/a\"\n";
+        let clients = from_text("weir.toml", text, &Env::new()).unwrap().settings.clients;
+        let (clear, unseen) = ("server.listen", "clients[0].certificates");
+        for (client_auth, open) in [
+            (None, vec![unseen, clear]),
+            (Some("none"), vec![unseen]),
+            (Some("optional"), vec![unseen]),
+            (Some("required"), vec![]),
+        ] {
+            let (tls, mut report) = (Tls::of(client_auth), Report::default());
+            keys_in_the_clear(tls, "0.0.0.0:1".parse().unwrap(), &clients, &mut report);
+            unseen_certificates(tls, &clients, &mut report);
+            let warned: Vec<_> =
+                report.finish().unwrap().into_iter().map(|warning| warning.0.path).collect();
+            assert_eq!(warned, open, "{client_auth:?}");
+        }
+    }
+}
