@@ -4,6 +4,7 @@
 
 mod demo;
 mod probe;
+mod process;
 mod run;
 mod supervisor;
 
@@ -31,7 +32,7 @@ enum Command {
     /// Runs the gateway.
     Serve(ServeOptions),
     /// Validates a configuration and prints it as it takes effect, secrets masked, and what every
-    /// client gets.
+    /// client may ask and gets.
     Check(ConfigFile),
     /// Runs gateway and sandbox together, with nothing to configure.
     Demo(DemoOptions),
@@ -157,8 +158,10 @@ fn check(file: &ConfigFile) -> u8 {
     match config::load(&file.config, &config::environment()) {
         Ok(loaded) => {
             say(loaded.effective.trim_end());
-            if !loaded.shares.is_empty() {
-                say(&format!("\n{}", loaded.shares.trim_end()));
+            for comments in [&loaded.permissions, &loaded.shares] {
+                if !comments.is_empty() {
+                    say(&format!("\n{}", comments.trim_end()));
+                }
             }
             for warning in &loaded.warnings {
                 complain(&format!("warning: {warning}"));

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::policy::framing::Fault;
+use crate::policy::identity::{Doubt, Unidentified, Ways};
 use crate::policy::listing::ListingFault;
 use crate::policy::params::BadParameter;
 use crate::policy::quota::LabelId;
@@ -53,11 +54,14 @@ pub enum GatewayError {
         limit: usize,
     },
     /// Clients are configured, and the request does not say which it is.
-    #[error("an API key is needed: Authorization: Bearer <key>")]
-    KeyMissing,
-    /// Nobody has this key.
-    #[error("this API key is not known here")]
-    KeyUnknown,
+    #[error("{0}")]
+    KeyMissing(Ways),
+    /// What it shows is nobody's, or not good.
+    #[error(transparent)]
+    KeyUnknown(#[from] Doubt),
+    /// The client may not ask this endpoint.
+    #[error("this client may not ask this endpoint")]
+    Forbidden,
     /// The label's budget allows no request now.
     #[error("{}", refusal_text(.refused.reason))]
     Limited {
@@ -107,6 +111,15 @@ pub enum GatewayError {
     /// A defect of weir.
     #[error("an internal error")]
     Internal,
+}
+
+impl From<Unidentified> for GatewayError {
+    fn from(why: Unidentified) -> Self {
+        match why {
+            Unidentified::Missing(ways) => Self::KeyMissing(ways),
+            Unidentified::Doubtful(doubt) => Self::KeyUnknown(doubt),
+        }
+    }
 }
 
 /// The `RateLimit-Policy` and `RateLimit` fields (draft-ietf-httpapi-ratelimit-headers).
@@ -181,8 +194,9 @@ impl GatewayError {
             Self::BodyTooLarge { .. } => {
                 (413, "body-too-large", "Content too large", Level::Silent, None)
             }
-            Self::KeyMissing => (401, "key-missing", "Unauthorized", Level::Silent, None),
-            Self::KeyUnknown => (401, "key-unknown", "Unauthorized", Level::Silent, None),
+            Self::KeyMissing(_) => (401, "key-missing", "Unauthorized", Level::Silent, None),
+            Self::KeyUnknown(_) => (401, "key-unknown", "Unauthorized", Level::Silent, None),
+            Self::Forbidden => (403, "forbidden", "Forbidden", Level::Silent, None),
             Self::Limited { refused, .. } => {
                 let status = if refused.reason == Reason::Draining { 503 } else { 429 };
                 let after = Some(refused.retry_after);

@@ -1,5 +1,7 @@
 //! Small files: read whole, within bounds, and recognised when their content has changed.
 
+mod access;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind::InvalidData;
@@ -7,14 +9,17 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use secrecy::zeroize::Zeroizing;
+
+pub use self::access::Access;
 
 /// A file's text.
 #[derive(Debug)]
 pub struct Text {
-    /// All of it.
-    pub text: String,
-    /// Whether every user of this machine may read it.
-    pub world_readable: bool,
+    /// All of it. It may be a secret, and is wiped.
+    pub text: Zeroizing<String>,
+    /// What its permissions allow others.
+    pub access: Access,
 }
 
 /// Reads a file that holds at most so many bytes of UTF-8, or says why that is not to be had.
@@ -25,7 +30,9 @@ pub fn read(path: &Path, max_bytes: u64) -> Result<Text, String> {
     if about.is_dir() {
         return Err("cannot be read: it is a directory".into());
     }
-    let mut text = String::new();
+    // Room for all of it at once: what has to move to grow leaves copies behind.
+    let size = usize::try_from(about.len().min(max_bytes)).unwrap_or_default();
+    let mut text = Zeroizing::new(String::with_capacity(size + 1));
     let read = file.take(max_bytes + 1).read_to_string(&mut text).map_err(|error| {
         if error.kind() == InvalidData {
             "cannot be read: it is not UTF-8 text".into()
@@ -36,18 +43,7 @@ pub fn read(path: &Path, max_bytes: u64) -> Result<Text, String> {
     if read as u64 > max_bytes {
         return Err(format!("cannot be read: it is larger than {max_bytes} bytes"));
     }
-    Ok(Text { text, world_readable: world_readable(&about) })
-}
-
-#[cfg(unix)]
-fn world_readable(about: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    about.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn world_readable(_: &std::fs::Metadata) -> bool {
-    false
+    Ok(Text { text, access: Access::of(&about) })
 }
 
 /// What files held when they were looked at, as far as is needed to see that it has changed.

@@ -1,6 +1,7 @@
 //! Builds the parts once, runs the servers, reloads, drains.
 
 mod build;
+mod clients;
 mod doors;
 mod purge;
 mod status;
@@ -25,7 +26,7 @@ use crate::layers::cache::Limits as CacheLimits;
 use crate::layers::observe::{Cut, CutShort, Witness};
 use crate::layers::vet::Rules;
 use crate::metrics::{ConnectionMetrics, Metrics};
-use crate::serve::admin::Desk;
+use crate::serve::admin::{Access, Desk};
 use crate::serve::{AdminService, Drain, Entrance, Limits, PassedSockets, Refusing, serve};
 use crate::stack::{Parts, stack};
 use crate::store::cache::EntryCache;
@@ -182,7 +183,10 @@ impl Gateway {
             refresh: status::refresh(Arc::clone(witness), entries.clone()),
             reopen: status::reopen(Arc::clone(witness)),
             purge: purge::action(Arc::clone(witness), purges.clone()),
-            token: Arc::new(move || settings.load().admin.token.clone()),
+            lock: Arc::new(move || {
+                let admin = &settings.load().admin;
+                admin.token.map_or_else(|| Access::Local(admin.hosts.clone()), Access::Token)
+            }),
         }
     }
 

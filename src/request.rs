@@ -1,5 +1,8 @@
 //! The zones of the stack, as types: a layer in the wrong zone does not compile.
+//!
+//! None of them shows its fields, path or parameters when it is printed: ids and tokens live there.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -17,7 +20,6 @@ use crate::store::limiter::Departure;
 use crate::world::{Client, Route, World};
 
 /// Edge zone: anything a client can send.
-#[derive(Debug)]
 pub struct EdgeRequest {
     /// As it came.
     pub http: http::Request<Body>,
@@ -27,6 +29,12 @@ pub struct EdgeRequest {
     pub record: Arc<Record>,
     /// When its time is up.
     pub deadline: Instant,
+}
+
+impl fmt::Debug for EdgeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EdgeRequest").field("method", self.http.method()).finish_non_exhaustive()
+    }
 }
 
 /// Edge zone, and we know who asks.
@@ -39,7 +47,6 @@ pub struct IdentifiedRequest {
 }
 
 /// Policy zone: client, endpoint and normalised parameters are known.
-#[derive(Debug)]
 pub struct RoutedRequest {
     /// As it came.
     pub method: Method,
@@ -67,8 +74,16 @@ pub struct RoutedRequest {
     pub extent: Extent,
 }
 
+impl fmt::Debug for RoutedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (route, client) = (&self.route.endpoint.id, &self.client.name);
+        let mut shown = f.debug_struct("RoutedRequest");
+        shown.field("route", route).field("client", client).finish_non_exhaustive()
+    }
+}
+
 /// Policy zone, past the cache: a question that the upstream has to answer, whole and repeatable.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct FetchRequest {
     /// For the upstream.
     pub method: Method,
@@ -96,6 +111,14 @@ pub struct FetchRequest {
     pub record: Arc<Record>,
 }
 
+impl fmt::Debug for FetchRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (route, client) = (&self.route.endpoint.id, &self.client.name);
+        let mut shown = f.debug_struct("FetchRequest");
+        shown.field("route", route).field("client", client).finish_non_exhaustive()
+    }
+}
+
 /// How soon a question's answer is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Urgency {
@@ -118,8 +141,8 @@ pub struct SignedRequest {
     pub record: Arc<Record>,
 }
 
-impl std::fmt::Debug for SignedRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SignedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SignedRequest")
             .field("route", &self.route.endpoint.id)
             .finish_non_exhaustive()

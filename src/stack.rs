@@ -78,12 +78,14 @@ where
         .map_request(drop_insane_request_id)
         .set_request_id(REQUEST_ID, MakeUuid)
         .propagate_request_id(REQUEST_ID)
-        // whatever prints a request prints no credential
+        // whatever prints a request or an answer prints no credential
         .sensitive_request_headers(Arc::new([
             header::AUTHORIZATION,
             header::PROXY_AUTHORIZATION,
             header::COOKIE,
+            HeaderName::from_static("x-zm-signature"),
         ]))
+        .sensitive_response_headers(Arc::new([header::SET_COOKIE]))
         // RFC 9110, section 7.6.3
         .layer(SetResponseHeaderLayer::appending(header::VIA, via.clone()))
         // sees every answer, also the refused ones
@@ -94,9 +96,9 @@ where
         .layer(VetLayer::new(parts.rules.clone()))
         // sheds load at the door
         .layer(AdmitLayer::default())
-        // API key -> client
+        // API key, token or certificate -> client
         .layer(IdentifyLayer)
-        // method, path, parameters -> endpoint and one spelling; 404, 405, 400 end here
+        // method, path, parameters -> endpoint and one spelling; 404, 405, 403, 400 end here
         .layer(RouteLayer)
         // --- policy zone
         // a client's own share, hits included

@@ -3,6 +3,7 @@
 
 mod access_line;
 mod access_log;
+mod panics;
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -54,13 +55,15 @@ pub enum InitError {
     Twice,
 }
 
-/// Sends operational events to stderr, once a process. `level` is a filter directive: "info",
+/// Sends operational events, panics among them, to stderr, once a process. `level` is a filter directive: "info",
 /// "weir=debug,hyper=warn".
 pub fn init(level: &str, format: Format) -> Result<(), InitError> {
     let terminal = stderr().is_terminal();
     subscriber(filter(level)?, format.is_json(terminal), terminal, stderr)
         .try_init()
-        .map_err(|_set_already| InitError::Twice)
+        .map_err(|_set_already| InitError::Twice)?;
+    panics::tell_panics();
+    Ok(())
 }
 
 fn subscriber<W>(filter: EnvFilter, json: bool, ansi: bool, writer: W) -> BoxedSubscriber
@@ -136,6 +139,21 @@ mod tests {
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["message"], "it is \"late\"");
         assert_eq!(line["upstream"], "zoom");
+    }
+
+    #[test]
+    fn a_panic_is_a_line_that_says_where_and_quotes_nothing() {
+        let before = std::panic::take_hook();
+        panics::tell_panics();
+        let text = logged("info", true, || {
+            let secret = "hunter2";
+            std::panic::catch_unwind(|| panic!("about {secret}")).unwrap_err();
+        });
+        std::panic::set_hook(before);
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["level"], "ERROR");
+        assert!(line["at"].as_str().unwrap().starts_with("src/telemetry.rs:"), "{text}");
+        assert!(!text.contains("hunter2") && !text.contains("about"), "{text}");
     }
 
     #[test]

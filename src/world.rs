@@ -3,8 +3,8 @@
 //! A request takes the current world with it and sees no other. A reload builds the next one.
 
 pub mod locate;
+mod roster;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use tower::retry::budget::TpsBudget;
 use crate::clock::Clock;
 use crate::metrics::{EndpointMetrics, LabelMetrics};
 use crate::policy::endpoint::{Endpoint, Spelling, UpstreamId};
+use crate::policy::permission::EndpointSet;
 use crate::policy::quota::{LabelSpec, PoolSpec};
 use crate::policy::route::RouteTable;
 use crate::policy::share::Share;
@@ -28,6 +29,8 @@ use crate::store::credential::Credential;
 use crate::store::limiter::{LabelIndex, Limiter};
 use crate::store::meter::Arrival;
 use crate::upstream::{Options, UpstreamClient};
+
+pub use self::roster::{Proofs, Roster};
 
 /// Everything a request needs to find its way.
 #[derive(Debug)]
@@ -72,8 +75,8 @@ impl World {
 pub enum Clients {
     /// Everybody, under one name.
     Anonymous(Arc<Client>),
-    /// Whoever holds a key, found by its SHA-256. Looking a digest up tells nothing about the key.
-    Keyed(HashMap<[u8; 32], Arc<Client>>),
+    /// Whoever proves to be one of these.
+    Keyed(Box<Roster>),
 }
 
 /// An internal service that calls weir.
@@ -84,17 +87,23 @@ pub struct Client {
     pub name: Arc<str>,
     /// Its weight, priority and part of the day.
     pub share: Share,
+    endpoints: EndpointSet,
     figures: Option<(NonZeroU32, NonZeroU32)>,
     quota: Option<Arc<OwnShare>>,
 }
 
 impl Clients {
+    /// All of them, in the order of the configuration.
+    pub fn all(&self) -> &[Arc<Client>] {
+        match self {
+            Self::Anonymous(client) => std::slice::from_ref(client),
+            Self::Keyed(roster) => roster.all(),
+        }
+    }
+
     /// A client by name.
     pub fn named(&self, name: &str) -> Option<&Arc<Client>> {
-        match self {
-            Self::Anonymous(client) => Some(client).filter(|client| &*client.name == name),
-            Self::Keyed(by_key) => by_key.values().find(|client| &*client.name == name),
-        }
+        self.all().iter().find(|client| &*client.name == name)
     }
 }
 
@@ -128,7 +137,18 @@ impl Client {
             let meter = RateLimiter::new(quota, arrival.clone(), clock);
             Arc::new(OwnShare { meter, arrival, period })
         });
-        Self { index, name: share.client.as_str().into(), share, figures, quota }
+        let (name, endpoints) = (share.client.as_str().into(), EndpointSet::All);
+        Self { index, name, share, endpoints, figures, quota }
+    }
+
+    /// The same client, which may ask these endpoints alone.
+    pub fn limited_to(self, endpoints: EndpointSet) -> Self {
+        Self { endpoints, ..self }
+    }
+
+    /// Whether it may ask this endpoint.
+    pub fn may_ask(&self, route: &Route) -> bool {
+        self.endpoints.holds(route.number)
     }
 
     /// The same client after a reload: what it has spent of an unchanged share stays spent.
@@ -199,6 +219,8 @@ pub struct Table {
 pub struct Route {
     /// Its rules.
     pub endpoint: Endpoint,
+    /// Its place among the endpoints of all upstreams.
+    pub number: usize,
     /// How its path parameters are spelt towards the upstream.
     pub spelling: Spelling,
     /// Where it leads.

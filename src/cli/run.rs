@@ -10,8 +10,10 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::spawn_blocking;
 
+use super::process::{self, Sealed};
 use super::{CONFIG, FAILURE, OK, ServeOptions, complain, supervisor};
 use crate::clock::Clock;
+use crate::config::settings::Server;
 use crate::config::{self, Loaded};
 use crate::files::{Snapshot, Watch};
 use crate::gateway::{Gateway, Stopped, log_format};
@@ -26,6 +28,7 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Runs until told to stop.
 pub(super) fn serve(options: &ServeOptions) -> u8 {
+    let (sealed, sealing) = Sealed::new();
     let (file, environment) = (options.file.config.as_path(), config::environment());
     // Before there are threads.
     let passed = environment.get("LISTEN_FDNAMES").map(String::as_str);
@@ -46,6 +49,7 @@ pub(super) fn serve(options: &ServeOptions) -> u8 {
         complain(&error.to_string());
         return CONFIG;
     }
+    settle_process(&loaded.settings.server, sealed, sealing);
     let runtime = match runtime(loaded.settings.server.workers) {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
@@ -58,6 +62,18 @@ pub(super) fn serve(options: &ServeOptions) -> u8 {
         Ok(Stop::Clean) => OK,
         Ok(Stop::CutShort) => FAILURE,
         Err(error) => failed(&*error),
+    }
+}
+
+/// What cannot be had is no reason not to serve.
+fn settle_process(server: &Server, sealed: Sealed, sealing: io::Result<()>) {
+    let done =
+        if server.allow_core_dumps { sealed.open() } else { sealing.and_then(|()| Sealed::keep()) };
+    if let Err(error) = done {
+        tracing::warn!(%error, "server.allow_core_dumps cannot be kept");
+    }
+    if let Err(why) = process::raise_file_limit(server.max_connections) {
+        tracing::warn!("{why}");
     }
 }
 

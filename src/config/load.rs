@@ -9,6 +9,7 @@ use std::io::ErrorKind::{NotFound, PermissionDenied};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use secrecy::zeroize::{Zeroize as _, Zeroizing};
 use toml::de::DeTable;
 use toml::{Table, Value};
 
@@ -16,11 +17,11 @@ use super::decode;
 use super::fault::{Fault, Faults, Places, Report, Warning, suggest};
 use super::raw::Raw;
 use super::schema::Tree;
-use super::validate::{self, Outside};
+use super::validate::{self, Directory, Outside};
 use super::variables::{self, Env, Variables};
-use super::{Settings, lines, merge, render, shares};
+use super::{Settings, lines, merge, permissions, render, shares};
 use crate::clock::Clock;
-use crate::files::{self, Snapshot, Text};
+use crate::files::{self, Access, Snapshot, Text};
 use crate::preset::{self, Preset};
 use crate::tls::MAX_PEM_BYTES;
 
@@ -33,6 +34,9 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// The whole configuration as TOML, defaults and preset included, secrets masked.
     pub effective: String,
+    /// What every client may ask, as comments that may follow the configuration. Empty where
+    /// nobody has to say who it is.
+    pub permissions: String,
     /// What every client gets of every label, as comments that may follow the configuration.
     /// Empty where nothing is limited.
     pub shares: String,
@@ -40,7 +44,6 @@ pub struct Loaded {
 
 /// Files larger than this are not ours.
 const MAX_FILE_BYTES: u64 = 4 << 20;
-const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// This process's environment; variables that are not text are left out.
 pub fn environment() -> Env {
@@ -60,7 +63,13 @@ pub fn load_and_note(path: &Path, env: &Env) -> (Result<Loaded, Faults>, Snapsho
     let machine = Machine { env, directory, noted: RefCell::default() };
     let file = path.display().to_string();
     let loaded = match machine.noted(path, MAX_FILE_BYTES) {
-        Ok(text) => read(&file, &text.text, &machine),
+        Ok(text) => {
+            let mut report = report_for(&file);
+            if let Some(why) = text.access.to_change() {
+                report.warn("", format!("this file {why}"));
+            }
+            read(&text.text, &machine, report)
+        }
         Err(why) => {
             Err(Faults(vec![Fault { file, line: None, path: String::new(), why, hint: None }]))
         }
@@ -70,11 +79,15 @@ pub fn load_and_note(path: &Path, env: &Env) -> (Result<Loaded, Faults>, Snapsho
 
 /// Loads a text as if it were that file; other files are found relative to the working directory.
 pub fn from_text(file: &str, text: &str, env: &Env) -> Result<Loaded, Faults> {
-    read(file, text, &Machine { env, directory: PathBuf::new(), noted: RefCell::default() })
+    let machine = Machine { env, directory: PathBuf::new(), noted: RefCell::default() };
+    read(text, &machine, report_for(file))
 }
 
-fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Loaded, Faults> {
-    let mut report = Report::new(Places { file: file.to_owned(), ..Places::default() });
+fn report_for(file: &str) -> Report {
+    Report::new(Places { file: file.to_owned(), ..Places::default() })
+}
+
+fn read(text: &str, machine: &Machine<'_>, mut report: Report) -> Result<Loaded, Faults> {
     let own = parse(text, &mut report);
     let Some(own) = own else { return Err(report.into_faults()) };
     let tree = Tree::new();
@@ -90,8 +103,8 @@ fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Loaded, Faults>
     let effective = Table::try_from(&raw).map(|table| render::toml_text(&table));
     let effective = effective.unwrap_or_default();
     settings.digest = validate::sha256_hex(effective.as_bytes());
-    let shares = shares::text(&settings);
-    Ok(Loaded { settings, warnings, effective, shares })
+    let (permissions, shares) = (permissions::text(&settings), shares::text(&settings));
+    Ok(Loaded { settings, warnings, effective, permissions, shares })
 }
 
 /// Syntax and lines.
@@ -182,7 +195,8 @@ fn with_environment(
 ) -> Option<Raw> {
     let mut known = variables.settle(&merged, tree, report);
     variables::replace_sources(&mut merged, &known, tree);
-    let text = toml::to_string(&merged).unwrap_or_default();
+    let text = Zeroizing::new(toml::to_string(&merged).unwrap_or_default());
+    merged.iter_mut().for_each(|(_, value)| wipe(value));
     decode::with_variables(&mut known, tree, report, |variables| {
         let source = variables.values().map(|v| (v.canonical(), v.value.clone())).collect();
         let environment = config::Environment::with_prefix("WEIR")
@@ -194,6 +208,16 @@ fn with_environment(
             .add_source(environment)
             .build()
     })
+}
+
+/// A secret may stand in the file itself.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(rows) => rows.iter_mut().for_each(wipe),
+        Value::Table(table) => table.iter_mut().for_each(|(_, value)| wipe(value)),
+        _ => {}
+    }
 }
 
 /// This machine, as a file in that directory sees it.
@@ -217,12 +241,8 @@ impl Outside for Machine<'_> {
         self.env.get(name).cloned()
     }
 
-    fn file(&self, path: &str) -> Result<Text, String> {
-        self.noted(&self.directory.join(path), MAX_SECRET_BYTES)
-    }
-
-    fn pem(&self, path: &str) -> Result<Text, String> {
-        self.noted(&self.directory.join(path), MAX_PEM_BYTES)
+    fn file(&self, path: &str, max_bytes: u64) -> Result<Text, String> {
+        self.noted(&self.directory.join(path), max_bytes)
     }
 
     fn base(&self) -> &Path {
@@ -233,13 +253,15 @@ impl Outside for Machine<'_> {
         Clock::system().wall()
     }
 
-    fn directory(&self, path: &str) -> Result<PathBuf, String> {
+    fn directory(&self, path: &str) -> Result<Directory, String> {
         let path = self.directory.join(path);
         match std::fs::metadata(&path) {
-            Ok(about) if about.is_dir() => Ok(path),
+            Ok(about) if about.is_dir() => Ok(Directory { path, access: Some(Access::of(&about)) }),
             Ok(_) => Err("is not a directory".into()),
             // It may be made later, or be hidden from whoever checks and not from who serves.
-            Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => Ok(path),
+            Err(error) if matches!(error.kind(), NotFound | PermissionDenied) => {
+                Ok(Directory { path, access: None })
+            }
             Err(error) => Err(format!("cannot be a directory: {error}")),
         }
     }

@@ -8,6 +8,7 @@ mod fault;
 mod lines;
 mod load;
 mod merge;
+mod permissions;
 mod raw;
 mod render;
 mod schema;

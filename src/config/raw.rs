@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::units::{Bytes, OneOrMany, Part, Plain, Span};
+use super::units::{Bytes, OneOrMany, Plain, Span};
 
 mod cache;
+mod clients;
 mod limits;
 mod tls;
 mod upstream;
 
 pub(crate) use cache::{CacheMode, CacheRule, PageToken, RefreshAhead, SetCookie, Whole};
+pub(crate) use clients::{Client, ClientKey, Jwt, JwtAlgorithm, Priority};
 pub(crate) use limits::Limits;
 pub(crate) use tls::{ClientAuth, Tls};
 pub(crate) use upstream::{
@@ -87,6 +89,14 @@ pub(crate) struct Server {
     pub via: String,
     /// What one client may cost the listener.
     pub limits: Limits,
+    /// The field that carries a client's key or token: authorization (`Bearer <key>`), or any other
+    /// field, whose value then is the key.
+    pub key_header: String,
+    /// Whether the system may write this process's memory, secrets included, to a file when it dies.
+    pub allow_core_dumps: bool,
+    /// Clients' tokens. Absent: none are taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<Jwt>,
 }
 
 impl Default for Server {
@@ -110,6 +120,9 @@ impl Default for Server {
             trusted_proxies: Vec::new(),
             via: "weir".into(),
             limits: Limits::default(),
+            key_header: "authorization".into(),
+            allow_core_dumps: false,
+            jwt: None,
         }
     }
 }
@@ -126,11 +139,15 @@ pub(crate) struct Admin {
     /// What POST needs there (`Authorization: Bearer <token>`). Absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<SecretSource>,
+    /// Names by which this listener is asked to change something, beside IP addresses and localhost,
+    /// where there is no token: another name in `Host` may be a web page's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9090".into(), tls: None, token: None }
+        Self { listen: "127.0.0.1:9090".into(), tls: None, token: None, hosts: Vec::new() }
     }
 }
 
@@ -191,59 +208,6 @@ impl Default for Cache {
     }
 }
 
-/// One internal service that calls weir.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct Client {
-    /// Its name: unique, a metric label.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its API key, or the SHA-256 of it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<ClientKey>,
-    /// Its share of a contended budget, relative to the others.
-    pub weight: u32,
-    /// Its place among those who wait.
-    pub priority: Priority,
-    /// The most of any pool's day that it may spend, "0.1%" to "100%"; those of all clients
-    /// together at most "100%". Absent: no limit of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub daily_share: Option<Part>,
-    /// Requests a second it may make on average, cache hits included, refused ones not. Absent: no
-    /// limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub per_second: Option<u32>,
-    /// How many it may make at once after a rest. Absent: as `per_second`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub burst: Option<u32>,
-}
-
-impl Default for Client {
-    fn default() -> Self {
-        Self {
-            name: None,
-            key: None,
-            weight: 1,
-            priority: Priority::Normal,
-            daily_share: None,
-            per_second: None,
-            burst: None,
-        }
-    }
-}
-
-/// A client's place among those who wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Priority {
-    /// Before all others.
-    High,
-    /// As everybody.
-    Normal,
-    /// When nobody else waits.
-    Low,
-}
-
 /// Where a secret comes from: one of `env`, `file`, `value`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -255,24 +219,6 @@ pub(crate) struct SecretSource {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// The secret itself. For experiments only: `weir check` warns.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<Plain>,
-}
-
-/// Where a client's API key comes from: one of `sha256`, `env`, `file`, `value`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub(crate) struct ClientKey {
-    /// SHA-256 of the key, in hex.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-    /// Name of an environment variable that holds the key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub env: Option<String>,
-    /// Path of a file that holds the key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    /// The key itself. For experiments only: `weir check` warns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Plain>,
 }

@@ -9,13 +9,17 @@ use ipnet::IpNet;
 
 use crate::address::Address;
 use crate::files::Snapshot;
+use crate::policy::certificate::CertificateRule;
 use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{Endpoint, Priority, Spelling, UpstreamId, Weight};
 use crate::policy::frames::FrameLimits;
 use crate::policy::framing::HeadLimits;
+use crate::policy::identity::KeyField;
 use crate::policy::patience::Patience;
+use crate::policy::permission::EndpointPattern;
 use crate::policy::quota::{LabelSpec, PoolSpec};
 use crate::policy::share::{ClientId, Percent, Share};
+use crate::policy::token::TokenRules;
 use crate::secret::Fingerprint;
 use crate::tls::{Files, Identity};
 
@@ -73,6 +77,12 @@ pub struct Server {
     pub state_dir: Option<PathBuf>,
     /// Anonymous callers are welcome on an address that is not loopback.
     pub allow_anonymous: bool,
+    /// Where clients' keys and tokens are looked for.
+    pub key_field: KeyField,
+    /// The system may write this process's memory to a file when it dies.
+    pub allow_core_dumps: bool,
+    /// What clients' tokens are judged by, if they are taken.
+    pub jwt: Option<TokenRules>,
 }
 
 /// What one connection may cost; `[server.limits]` and its neighbours.
@@ -110,6 +120,8 @@ pub struct Admin {
     pub tls: Option<Tls>,
     /// What POST needs there; none = nothing.
     pub token: Option<Fingerprint>,
+    /// Names by which this listener may be asked to change something where there is no token.
+    pub hosts: Vec<String>,
 }
 
 /// `[log]`
@@ -153,8 +165,14 @@ pub struct Cache {
 pub struct ClientSettings {
     /// Unique; a metric label.
     pub name: String,
-    /// SHA-256 of the API key.
-    pub key_sha256: [u8; 32],
+    /// By its API keys.
+    pub keys: Vec<Fingerprint>,
+    /// By its client certificates.
+    pub certificates: Vec<CertificateRule>,
+    /// By its tokens.
+    pub subjects: Vec<String>,
+    /// The endpoints it may ask, each of which there is; none = all.
+    pub endpoints: Option<Vec<EndpointPattern>>,
     /// Share of a contended budget.
     pub weight: Weight,
     /// Order among those who wait.

@@ -265,7 +265,7 @@ impl Serialize for Plain {
 
 impl<'de> Deserialize<'de> for Plain {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from).map(|plain| Self(Secret::new(plain)))
+        Secret::deserialize(from).map(Self)
     }
 }
 

@@ -1,13 +1,12 @@
 //! From settings to a world.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tower::retry::budget::TpsBudget;
 
-use super::GatewayFailure;
+use super::{GatewayFailure, clients};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::settings::{ClientSettings, UpstreamSettings};
@@ -15,12 +14,12 @@ use crate::metrics::Metrics;
 use crate::policy::credential::AuthScheme;
 use crate::policy::quota::LabelSpec;
 use crate::policy::route::{RouteConflict, RouteTable};
-use crate::policy::share::{ANONYMOUS, Share};
+use crate::policy::share::ANONYMOUS;
 use crate::store::credential::Credential;
 use crate::store::ledger::LedgerError;
 use crate::store::limiter::{Budgets, Limiter, Needs};
 use crate::upstream::{Options, UpstreamClient, UpstreamError, token_exchange};
-use crate::world::{Client, Clients, Label, Route, Site, Table, Upstream, World};
+use crate::world::{Label, Route, Site, Table, Upstream, World};
 
 /// Why the parts cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +66,10 @@ pub(super) fn world(
     });
     let ways = ways.collect::<Result<Vec<_>, _>>()?;
     // From here on nothing fails.
-    let mut sites = Vec::new();
+    let (mut sites, mut first) = (Vec::new(), 0);
     for (settings, way) in settings.upstreams.iter().zip(ways) {
-        let table = Arc::new(table(settings, way, budgets.adopt(needs(settings)), &tools));
+        let table = Arc::new(table(settings, way, budgets.adopt(needs(settings)), &tools, first));
+        first += settings.endpoints.len();
         let site = |mount: &String| Site { mount: mount.clone(), table: Arc::clone(&table) };
         sites.extend(settings.mounts.iter().map(site));
     }
@@ -77,7 +77,7 @@ pub(super) fn world(
     sites.sort_by_key(|site| std::cmp::Reverse(site.mount.len()));
     let server = &settings.server;
     Ok(World {
-        clients: clients(&settings.clients, clock, previous),
+        clients: clients::all(settings, clock, previous),
         sites,
         unrouted: metrics.endpoint(UNROUTED, UNROUTED, &names),
         unknown_client: names.len() - 1,
@@ -120,6 +120,7 @@ pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(),
         ),
         ("cache.remember_failure", old.cache.remember_failure != new.cache.remember_failure),
         ("server.state_dir", old.server.state_dir != new.server.state_dir),
+        ("server.allow_core_dumps", old.server.allow_core_dumps != new.server.allow_core_dumps),
     ];
     match changed.into_iter().find(|(_, changed)| *changed) {
         Some((what, _)) => Err(GatewayFailure::NeedsRestart(what)),
@@ -132,19 +133,6 @@ fn client_names(clients: &[ClientSettings]) -> Vec<Arc<str>> {
     let configured = clients.iter().map(|client| client.name.as_str().into());
     let anonymous = clients.is_empty().then(|| ANONYMOUS.into());
     configured.chain(anonymous).chain([UNKNOWN.into()]).collect()
-}
-
-fn clients(settings: &[ClientSettings], clock: &Clock, previous: Option<&World>) -> Clients {
-    if settings.is_empty() {
-        return Clients::Anonymous(Arc::new(Client::new(0, Share::anonymous(), None, clock)));
-    }
-    let client = |(index, client): (usize, &ClientSettings)| {
-        let quota = client.quota.map(|quota| (quota.per_second, quota.burst));
-        let built = Client::new(index, client.share(), quota, clock);
-        let old = previous.and_then(|world| world.clients.named(&client.name));
-        (client.key_sha256, Arc::new(built.continuing(old)))
-    };
-    Clients::Keyed(settings.iter().enumerate().map(client).collect::<HashMap<_, _>>())
 }
 
 /// What all parts of a world are built with.
@@ -187,7 +175,14 @@ fn way(
     Ok(Way { routes, options, client, credential })
 }
 
-fn table(settings: &UpstreamSettings, way: Way, limiter: Limiter, tools: &Tools<'_>) -> Table {
+/// `first` is the number of the upstream's first endpoint among all.
+fn table(
+    settings: &UpstreamSettings,
+    way: Way,
+    limiter: Limiter,
+    tools: &Tools<'_>,
+    first: usize,
+) -> Table {
     let Way { routes, options, client, credential } = way;
     let id = settings.id.as_str();
     let label = |spec: &LabelSpec| {
@@ -214,9 +209,10 @@ fn table(settings: &UpstreamSettings, way: Way, limiter: Limiter, tools: &Tools<
         retry_budget: TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND, RETRY_SHARE),
         retries: tools.metrics.retries(id),
     });
-    let endpoints = settings.endpoints.iter().map(|endpoint| {
+    let endpoints = settings.endpoints.iter().zip(first..).map(|(endpoint, number)| {
         let label = endpoint.label.as_ref();
         Arc::new(Route {
+            number,
             spelling: settings.spelling,
             label: label.and_then(|id| upstream.labels.iter().find(|l| l.spec.id == *id)).cloned(),
             metrics: tools.metrics.endpoint(id, endpoint.id.as_str(), &tools.names),

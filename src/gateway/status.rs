@@ -14,14 +14,14 @@ use crate::policy::share::{EffectiveShare, Share, effective};
 use crate::serve::admin::{Refresh, Reopen, StatusSource};
 use crate::store::cache::EntryCache;
 use crate::store::limiter::{LabelStatus, WindowBudget};
-use crate::world::{Client, Clients, Label, Upstream, World};
+use crate::world::{Clients, Label, Upstream, World};
 
 /// The `/status` page.
 pub(super) fn source(witness: Arc<Witness>, entries: EntryCache) -> StatusSource {
     Arc::new(move || {
         let world = witness.world.load();
         let (count, bytes) = entries.usage();
-        let shares: Vec<_> = in_order(&world.clients).iter().map(|c| c.share.clone()).collect();
+        let shares: Vec<_> = world.clients.all().iter().map(|c| c.share.clone()).collect();
         let upstreams = world.upstreams().map(|upstream| status_of(upstream, &shares));
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -113,17 +113,9 @@ fn window_name(per: Duration) -> &'static str {
     if per > Duration::from_secs(1) { "minute" } else { "second" }
 }
 
-fn in_order(clients: &Clients) -> Vec<&Arc<Client>> {
-    let mut list: Vec<_> = match clients {
-        Clients::Anonymous(client) => vec![client],
-        Clients::Keyed(by_key) => by_key.values().collect(),
-    };
-    list.sort_by_key(|client| client.index);
-    list
-}
-
 fn clients(clients: &Clients) -> Value {
-    in_order(clients)
+    clients
+        .all()
         .iter()
         .map(|client| {
             json!({

@@ -114,10 +114,10 @@ fn read(files: &Files) -> (Snapshot, Result<Pem, String>) {
     let clients = files.clients.as_ref().map(|Authority { ca, auth }| (text(ca), *auth));
     let pem = || {
         let clients = match clients {
-            Some((ca, auth)) => Some(Authority { ca: ca?, auth }),
+            Some((ca, auth)) => Some(Authority { ca: ca?.to_string(), auth }),
             None => None,
         };
-        Ok(Pem { cert: cert?, key: Secret::new(key?), clients })
+        Ok(Pem { cert: cert?.to_string(), key: Secret::new(key?.as_str()), clients })
     };
     (noted, pem())
 }

@@ -1,16 +1,15 @@
-//! Who calls: an API key becomes a client.
+//! Who calls: an API key, a token or a client certificate becomes a client.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use aws_lc_rs::digest;
 use futures_util::future::{Either, Ready, ready};
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, Response};
+use http::Response;
 use tower::{Layer, Service};
 
 use crate::error::GatewayError;
 use crate::http::Body;
+use crate::peer::PeerCertificate;
 use crate::request::{EdgeRequest, IdentifiedRequest};
 use crate::world::{Client, Clients};
 
@@ -44,8 +43,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, edge: EdgeRequest) -> Self::Future {
-        match identify(&edge.world.clients, edge.http.headers()) {
+    fn call(&mut self, mut edge: EdgeRequest) -> Self::Future {
+        match identify(&mut edge) {
             Ok(client) => {
                 edge.record.identified(Arc::clone(&client));
                 Either::Right(self.inner.call(IdentifiedRequest { edge, client }))
@@ -55,20 +54,17 @@ where
     }
 }
 
-fn identify(clients: &Clients, headers: &HeaderMap) -> Result<Arc<Client>, GatewayError> {
-    let by_key = match clients {
+fn identify(edge: &mut EdgeRequest) -> Result<Arc<Client>, GatewayError> {
+    let roster = match &edge.world.clients {
         // Zoom's own clients send their JWT: where nobody has a key, nobody's is looked at.
         Clients::Anonymous(client) => return Ok(Arc::clone(client)),
-        Clients::Keyed(by_key) => by_key,
+        Clients::Keyed(roster) => roster,
     };
-    let given = headers.get(AUTHORIZATION).ok_or(GatewayError::KeyMissing)?.as_bytes();
-    let key = match given.split_at_checked(7) {
-        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key,
-        _ => return Err(GatewayError::KeyMissing),
-    };
-    let hash = digest::digest(&digest::SHA256, key.trim_ascii());
-    let client = by_key.get(hash.as_ref()).ok_or(GatewayError::KeyUnknown)?;
-    Ok(Arc::clone(client))
+    let certificate = edge.http.extensions().get::<PeerCertificate>();
+    let client = Arc::clone(roster.identify(edge.http.headers(), certificate)?);
+    // It was for us. Whoever stands below cannot pass it on.
+    edge.http.headers_mut().remove(roster.key_field().name());
+    Ok(client)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use http::header::{Entry, HeaderMap};
 use http::{Method, Request, Response};
 use http_body::Body as _;
 use pin_project_lite::pin_project;
@@ -22,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::peer::PeerAddr;
 use crate::request::{EdgeRequest, Record};
 use crate::telemetry::{AccessLine, AccessLog};
-use crate::world::World;
+use crate::world::{Clients, World};
 
 /// What [`Observe`] writes to.
 #[derive(Debug)]
@@ -79,8 +80,9 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, http: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut http: Request<Body>) -> Self::Future {
         let world = self.witness.world.load_full();
+        hide_key(&world.clients, http.headers_mut());
         let arrived = self.witness.clock.now();
         let record = Arc::new(Record::default());
         let request_id = http.headers().get("x-request-id").cloned();
@@ -98,6 +100,15 @@ where
         let deadline = arrived + world.request_timeout;
         let answer = self.inner.call(EdgeRequest { http, world, record, deadline });
         Observed { answer, testimony }
+    }
+}
+
+/// The field that carries clients' keys is a credential, whatever it is called.
+fn hide_key(clients: &Clients, headers: &mut HeaderMap) {
+    if let Clients::Keyed(roster) = clients
+        && let Entry::Occupied(mut shown) = headers.entry(roster.key_field().name())
+    {
+        shown.iter_mut().for_each(|value| value.set_sensitive(true));
     }
 }
 

@@ -150,7 +150,7 @@ fn render(error: &GatewayError, request_id: Option<&HeaderValue>) -> Response<Bo
     }
     match error {
         GatewayError::MethodNotAllowed { allow } => put(headers, ALLOW, allow),
-        GatewayError::KeyMissing | GatewayError::KeyUnknown => {
+        GatewayError::KeyMissing(_) | GatewayError::KeyUnknown(_) => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"weir\""));
         }
         GatewayError::Limited { quota, .. } | GatewayError::Unaffordable { quota, .. } => {

@@ -58,8 +58,12 @@ fn routed(request: IdentifiedRequest) -> Result<RoutedRequest, GatewayError> {
     let (head, body) = edge.http.into_parts();
     let found = |route: &Arc<Route>| edge.record.routed(Arc::clone(route));
     let (path, query) = (head.uri.path(), head.uri.query());
-    let (route, parameters) =
-        edge.world.locate(&head.method, path, query, found).map_err(refusal)?;
+    let located = edge.world.locate(&head.method, path, query, found);
+    // Before a word about parameters: who may not ask is not taught how.
+    if edge.record.route().is_some_and(|route| !client.may_ask(route)) {
+        return Err(GatewayError::Forbidden);
+    }
+    let (route, parameters) = located.map_err(refusal)?;
     let extent = Extent::asked(&route.endpoint, &head.method, query)?;
     let key = route.key(Some(&client), parameters);
     let mut headers = head.headers;

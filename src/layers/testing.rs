@@ -17,23 +17,26 @@ use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::{Face, Metrics};
 use crate::policy::cache_key::CacheKey;
+use crate::policy::certificate::Holders;
 use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{
     CacheRule, Endpoint, EndpointId, KeyRule, Lifetimes, Methods, Override, PageTokenRule,
     Priority, SetCookie, Spelling, UpstreamId, Weight,
 };
+use crate::policy::identity::KeyField;
 use crate::policy::listing::Extent;
 use crate::policy::params::Canonical;
 use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
 use crate::policy::route::RouteTable;
 use crate::policy::share::{ClientId, Reserve, Share};
 use crate::request::{EdgeRequest, FetchRequest, Record, RoutedRequest, Urgency};
+use crate::secret::Fingerprint;
 use crate::store::cache::EntryCache;
 use crate::store::credential::{Credential, TokenClient};
 use crate::store::limiter::Limiter;
 use crate::store::purges::Purges;
 use crate::upstream::{Options, UpstreamClient};
-use crate::world::{Client, Clients, Label, Route, Site, Table, Upstream, World};
+use crate::world::{Client, Clients, Label, Proofs, Roster, Route, Site, Table, Upstream, World};
 
 mod fake;
 pub(super) use fake::{Fake, answer, code, field, send, settle, start, text};
@@ -266,6 +269,18 @@ impl Rig {
     }
 }
 
+/// Clients by their keys.
+pub(super) fn keyed(clients: &[(&str, Arc<Client>)]) -> Clients {
+    let proofs = Proofs {
+        field: KeyField::Authorization,
+        keys: clients.iter().map(|(key, _)| Fingerprint::of(key.as_bytes())).zip(0..).collect(),
+        certificates: Holders::default(),
+        tokens: None,
+    };
+    let all = clients.iter().map(|(_, client)| Arc::clone(client));
+    Clients::Keyed(Box::new(Roster::new(all.collect(), proofs)))
+}
+
 pub(super) fn endpoint(id: &str, methods: Methods, path: &str) -> Endpoint {
     Endpoint {
         id: EndpointId::new(id),
@@ -330,6 +345,7 @@ pub(super) fn upstream(
 pub(super) fn route(upstream: &Arc<Upstream>, endpoint: Endpoint, metrics: &Metrics) -> Arc<Route> {
     let label = endpoint.label.as_ref();
     Arc::new(Route {
+        number: 0,
         spelling: Spelling::Plain,
         label: label.and_then(|id| upstream.labels.iter().find(|l| l.spec.id == *id)).cloned(),
         metrics: metrics.endpoint(upstream.id.as_str(), endpoint.id.as_str(), &["console".into()]),

@@ -24,6 +24,7 @@ pub use self::purge::{Of, Order, Purge, Refusal};
 use super::drain::Drain;
 use crate::http::Body;
 use crate::metrics::Metrics;
+use crate::policy::cross_site::{self, CrossSite};
 use crate::secret::Fingerprint;
 
 /// Writes what `/status` shows.
@@ -36,8 +37,17 @@ pub type Reopen = Arc<dyn Fn(Option<&str>, Option<&str>) -> usize + Send + Sync>
 /// Sets the gauges that are computed when somebody asks.
 pub type Refresh = Arc<dyn Fn() + Send + Sync>;
 
-/// What POST needs at the moment; none = nothing.
-pub type Token = Arc<dyn Fn() -> Option<Fingerprint> + Send + Sync>;
+/// Who may change something at the moment.
+pub type Lock = Arc<dyn Fn() -> Access + Send + Sync>;
+
+/// Who may change something.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Whoever shows this token. No web page can.
+    Token(Fingerprint),
+    /// Anybody but a web page; these are names by which the listener is called.
+    Local(Vec<String>),
+}
 
 /// What the gateway has for its operator.
 #[derive(Clone)]
@@ -51,7 +61,7 @@ pub struct Desk {
     /// For `/purge`.
     pub purge: Purge,
     /// For whoever wants to change something.
-    pub token: Token,
+    pub lock: Lock,
 }
 
 impl fmt::Debug for Desk {
@@ -92,13 +102,21 @@ impl AdminService {
         }
     }
 
-    /// What changes something: by POST, and with the token where there is one.
+    /// What changes something: by POST, and with the token where there is one. Without, no web page
+    /// may be behind it.
     fn act<B>(&self, request: &Request<B>, action: fn(&Self, &str) -> Page) -> Response<Body> {
         if request.method() != Method::POST {
             return method_not_allowed("POST");
         }
-        if (self.desk.token)().is_some_and(|token| !is_shown(&token, request.headers())) {
-            return unauthorized();
+        let (headers, target) = (request.headers(), request.uri().authority());
+        match (self.desk.lock)() {
+            Access::Token(token) if !is_shown(&token, headers) => return unauthorized(),
+            Access::Token(_) => {}
+            Access::Local(names) => {
+                if let Err(why) = cross_site::check(headers, target, &names) {
+                    return forbidden(why);
+                }
+            }
         }
         action(self, request.uri().query().unwrap_or_default()).into_response(true)
     }
@@ -226,6 +244,11 @@ fn is_shown(token: &Fingerprint, headers: &HeaderMap) -> bool {
     let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
     let (scheme, given) = given.split_at_checked(7).unwrap_or_default();
     scheme.eq_ignore_ascii_case(b"bearer ") && token.recognises(given.trim_ascii())
+}
+
+fn forbidden(why: CrossSite) -> Response<Body> {
+    let detail = format!("Refused: {why}. Set admin.token, or list the name in admin.hosts.");
+    Page::problem(StatusCode::FORBIDDEN, &detail).into_response(true)
 }
 
 fn unauthorized() -> Response<Body> {

@@ -126,8 +126,8 @@ impl Credential {
             AuthScheme::None => Source::Nothing,
             AuthScheme::Bearer { token } => Source::Fixed(bearer(token.expose())),
             AuthScheme::Basic { username, password } => {
-                let user_pass = Secret::new(format!("{}:{}", username.expose(), password.expose()));
-                Source::Fixed(basic(&user_pass))
+                let user_pass = [username.expose(), password.expose()].join(":");
+                Source::Fixed(basic(&Secret::new(user_pass)))
             }
             AuthScheme::Header { name: own, value } => {
                 name = own;
@@ -218,7 +218,7 @@ impl Jwt {
         let key = EncodingKey::from_secret(self.secret.expose().as_bytes());
         let header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256);
         let signed = jsonwebtoken::encode(&header, &claims, &key);
-        bearer(&signed.map_err(|_no_detail_may_leak| AuthError::Sign)?)
+        bearer(Secret::new(signed.map_err(|_no_detail_may_leak| AuthError::Sign)?).expose())
     }
 }
 
@@ -259,13 +259,17 @@ impl Slot {
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, AuthError> {
-    sensitive(Secret::new(format!("Bearer {token}")).expose())
+    // Put together by `join`, which knows the length: what has to move to grow leaves copies.
+    sensitive(Secret::new(["Bearer", token].join(" ")).expose())
 }
 
 fn basic(user_pass: &Secret) -> Result<HeaderValue, AuthError> {
-    sensitive(Secret::new(format!("Basic {}", STANDARD.encode(user_pass.expose()))).expose())
+    let encoded = Secret::new(STANDARD.encode(user_pass.expose()));
+    sensitive(Secret::new(["Basic", encoded.expose()].join(" ")).expose())
 }
 
+/// The field's own copy lives as long as the field and cannot be wiped: it is shared with every
+/// request that carries it.
 fn sensitive(text: &str) -> Result<HeaderValue, AuthError> {
     let mut value = HeaderValue::from_str(text).map_err(|_bytes| AuthError::NotAHeaderValue)?;
     value.set_sensitive(true);

@@ -11,3 +11,4 @@ pub mod limiter;
 pub mod meter;
 pub mod moment;
 pub mod purges;
+pub mod token;

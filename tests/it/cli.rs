@@ -77,6 +77,7 @@ weight = 3
 name = "batch"
 key = { value = "hunter3" }
 daily_share = "20%"
+endpoints = ["list-session-users", "zoom/get-session"]
 [upstreams.zoom.pools.daily]
 reserve = { high = "10%" }
 "#;
@@ -85,6 +86,11 @@ reserve = { high = "10%" }
     let (code, stdout, stderr) = said(&run(&["check", "-c", argument(&path)]).await);
     assert_eq!(code, Some(0), "{stderr}");
     let (effective, shares) = stdout.split_once("\n\n# Shares: ").expect("they come last");
+    let (effective, endpoints) = effective.split_once("\n\n# Endpoints: ").expect("they are there");
+    let may = "
+#   console   everything
+#   batch     zoom/get-session, zoom/list-session-users";
+    assert!(endpoints.ends_with(may), "{endpoints}");
     assert!(shares.lines().skip(1).all(|line| line.starts_with('#')), "{shares}");
     let heavy = "
 # upstreams.zoom.labels.heavy: 10 a second, 30000 a day (daily), reserve high 10%

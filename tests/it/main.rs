@@ -17,6 +17,7 @@ mod cli;
 mod clients;
 mod feedback;
 mod generic;
+mod identity;
 mod limiter;
 mod listing;
 mod promises;

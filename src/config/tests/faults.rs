@@ -163,7 +163,7 @@ key = { env = "NONE" }
 name = "f"
 key = { file = "/does/not/exist" }
 "#,
-        r#"weir.toml:1: clients[0].key: is required
+        r#"weir.toml:1: clients[0].key: is required; write key = { sha256 = "…" }, keys, certificates or subjects
 weir.toml:1: clients[0].name: is required
 weir.toml:3: clients[1].name: "A b" is not a name; use up to 64 lower-case letters, digits, '-' and '_'
 weir.toml:4: clients[1].key: says nowhere to find the secret; write { env = "NAME" } or { file = "path" }
@@ -173,9 +173,10 @@ weir.toml:9: clients[2].burst: is for a client with per_second
 weir.toml:11: clients[3].name: "anonymous" is what callers without a key are called
 weir.toml:12: clients[3].key.sha256: is not 64 hex digits; printf %s "$KEY" | sha256sum prints it
 weir.toml:13: clients[3].per_second: is zero
+weir.toml:15: clients[4].name: "x" is the name of clients[2] too
 weir.toml:16: clients[4].key: names more than one source; keep one of them
 weir.toml:21: clients[6].name: "y" is the name of clients[5] too
-weir.toml:22: clients[6].key: is the key of clients[5] too
+weir.toml:22: clients[6].key: is that of clients[5].key too
 weir.toml:25: clients[7].key.env: the environment variable NONE is not set
 weir.toml:28: clients[8].key.file: "/does/not/exist" cannot be read: No such file or directory (os error 2)"#,
     );

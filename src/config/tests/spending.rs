@@ -50,7 +50,14 @@ fn what_is_written_takes_effect_and_loads_again() {
     assert_eq!(upstream.labels[1].mode, Mode::Observe);
     assert_eq!(upstream.pools[0].reserve, Reserve { high: percent(200), normal: percent(25) });
     assert_eq!(loaded.settings.clients[0].daily_share, Some(percent(333)));
-    assert_eq!(warned(&loaded), ["weir.toml:20: upstreams.u.labels.m.mode: holds nobody back"]);
+    assert_eq!(
+        warned(&loaded),
+        [
+            "weir.toml:20: upstreams.u.labels.m.mode: holds nobody back",
+            "weir.toml:27: clients: \"a\" may also ask endpoints that write: list endpoints",
+            "weir.toml:29: clients[0].key: is shorter than 16 bytes: it can be guessed",
+        ]
+    );
     let again = good_with(&loaded.effective, &[("K", "k")]);
     assert_eq!(again.effective, loaded.effective);
     assert_eq!(only(&again).pools, upstream.pools);

@@ -22,7 +22,7 @@ const SHORTEST_LIFETIME: Duration = Duration::from_mins(1);
 const LONGEST_LIFETIME: Duration = Duration::from_hours(48);
 
 /// Headers of the connection and of the message are not the operator's to set.
-const OURS: [HeaderName; 7] = [
+pub(super) const OURS: [HeaderName; 7] = [
     header::HOST,
     header::CONNECTION,
     header::CONTENT_LENGTH,

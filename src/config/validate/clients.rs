@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use super::secret::Secrets;
-use super::{names, served, sha256};
+use super::identity::{Identities, Identity};
+use super::{names, permission, served};
 use crate::config::fault::Report;
 use crate::config::raw;
 use crate::config::settings::{ClientQuota, ClientSettings, UpstreamSettings};
@@ -15,20 +15,17 @@ use crate::policy::share::{ANONYMOUS, Percent};
 pub(super) fn all(
     raw: &[raw::Client],
     upstreams: &[UpstreamSettings],
-    secrets: &Secrets<'_>,
+    identities: &mut Identities<'_>,
     report: &mut Report,
 ) -> Vec<ClientSettings> {
-    let (mut by_name, mut by_key) = (BTreeMap::new(), BTreeMap::new());
+    let mut by_name = BTreeMap::new();
     let mut clients = Vec::new();
     for (index, raw) in raw.iter().enumerate() {
         let path = format!("clients[{index}]");
-        let Some(client) = client(&path, raw, secrets, report) else { continue };
+        let Some(client) = client(&path, raw, upstreams, identities, report) else { continue };
         if let Some(first) = by_name.insert(client.name.clone(), index) {
             let why = format!("{:?} is the name of clients[{first}] too", client.name);
             report.fault(&format!("{path}.name"), why);
-        }
-        if let Some(first) = by_key.insert(client.key_sha256, index) {
-            report.fault(&format!("{path}.key"), format!("is the key of clients[{first}] too"));
         }
         served::check(&path, &client.share(), upstreams, report);
         clients.push(client);
@@ -56,15 +53,14 @@ fn check_daily_shares(raw: &[raw::Client], report: &mut Report) {
 fn client(
     path: &str,
     raw: &raw::Client,
-    secrets: &Secrets<'_>,
+    upstreams: &[UpstreamSettings],
+    identities: &mut Identities<'_>,
     report: &mut Report,
 ) -> Option<ClientSettings> {
     let name = name(&format!("{path}.name"), raw.name.as_deref(), report);
-    let key_path = format!("{path}.key");
-    if raw.key.is_none() {
-        report.fault(&key_path, "is required");
-    }
-    let key = raw.key.as_ref().and_then(|source| key(&key_path, source, secrets, report));
+    let identity = identities.of(path, raw, report);
+    let allowed = raw.endpoints.as_deref();
+    let endpoints = permission::endpoints(&format!("{path}.endpoints"), allowed, upstreams, report);
     let weight = NonZeroU32::new(raw.weight);
     if weight.is_none() {
         report.fault(&format!("{path}.weight"), "is zero");
@@ -80,9 +76,13 @@ fn client(
         raw::Priority::Normal => Priority::Normal,
         raw::Priority::Low => Priority::Low,
     };
+    let Identity { keys, certificates, subjects } = identity?;
     Some(ClientSettings {
         name: name?,
-        key_sha256: key?,
+        keys,
+        certificates,
+        subjects,
+        endpoints,
         weight: weight?,
         priority,
         daily_share,
@@ -100,39 +100,6 @@ fn name(path: &str, name: Option<&str>, report: &mut Report) -> Option<String> {
         return None;
     }
     names::check(path, name, report).then(|| name.to_owned())
-}
-
-fn key(
-    path: &str,
-    raw: &raw::ClientKey,
-    secrets: &Secrets<'_>,
-    report: &mut Report,
-) -> Option<[u8; 32]> {
-    let (env, file, value) = (raw.env.clone(), raw.file.clone(), raw.value.clone());
-    let source = raw::SecretSource { env, file, value };
-    let Some(hex) = &raw.sha256 else {
-        let secret = secrets.resolve(path, &source, report)?;
-        return Some(sha256(secret.expose().as_bytes()));
-    };
-    if source.env.is_some() || source.file.is_some() || source.value.is_some() {
-        report.fault_try(path, "names more than one source", "keep one of them");
-        return None;
-    }
-    let digest = from_hex(hex);
-    if digest.is_none() {
-        let hint = "printf %s \"$KEY\" | sha256sum prints it";
-        report.fault_try(&format!("{path}.sha256"), "is not 64 hex digits", hint);
-    }
-    digest
-}
-
-fn from_hex(hex: &str) -> Option<[u8; 32]> {
-    let mut out = [0; 32];
-    let mut digits = hex.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
-    for byte in &mut out {
-        *byte = digits.next()?? << 4 | digits.next()??;
-    }
-    digits.next().is_none().then_some(out)
 }
 
 fn quota(path: &str, raw: &raw::Client, report: &mut Report) -> Option<ClientQuota> {

@@ -6,12 +6,16 @@
 mod auth;
 mod cache_rule;
 mod clients;
+mod doors;
 mod endpoints;
+mod identity;
+mod jwt;
 mod limits;
 mod listen;
 mod listing;
 mod names;
 mod parameters;
+mod permission;
 mod quota;
 mod secret;
 mod served;
@@ -25,26 +29,33 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use secrecy::zeroize::Zeroizing;
+
+use self::identity::Identities;
 use super::fault::Report;
 use super::raw::Raw;
 use super::settings::Settings;
-use crate::files::{Text, sha256};
+use crate::files::{Access, Text, sha256};
 use crate::preset::Preset;
 
 /// What a configuration may ask about the machine it is read on. Nothing is changed there.
 pub(super) trait Outside {
     /// An environment variable, which may hold a secret.
     fn variable(&self, name: &str) -> Option<String>;
-    /// A file, which may hold a secret; or why it cannot be read.
-    fn file(&self, path: &str) -> Result<Text, String>;
-    /// A file of certificates or their key; or why it cannot be read.
-    fn pem(&self, path: &str) -> Result<Text, String>;
-    /// Where that directory is or could be made; or why it cannot be one.
-    fn directory(&self, path: &str) -> Result<PathBuf, String>;
+    /// A file of at most so many bytes, which may hold a secret; or why it cannot be read.
+    fn file(&self, path: &str, max_bytes: u64) -> Result<Text, String>;
+    /// A directory that is there or could be made; or why it cannot be one.
+    fn directory(&self, path: &str) -> Result<Directory, String>;
     /// Where relative paths begin.
     fn base(&self) -> &Path;
     /// What time it is.
     fn now(&self) -> SystemTime;
+}
+
+/// A directory, and what its permissions allow others if it is there.
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    pub(super) access: Option<Access>,
 }
 
 /// Validates everything. The digest is left to the caller, who knows the effective text.
@@ -60,15 +71,18 @@ pub(super) fn settings(
     if raw.clients.is_empty() && report.is_whole("clients") {
         served::check_anonymous(&upstreams, report);
     }
-    Settings {
+    let mut identities = Identities::new(&secrets, raw.server.jwt.is_some());
+    let settings = Settings {
         server,
         admin,
         log: server::log(&raw.log, report),
         cache: server::cache(&raw.cache, report),
-        clients: clients::all(&raw.clients, &upstreams, &secrets, report),
+        clients: clients::all(&raw.clients, &upstreams, &mut identities, report),
         upstreams,
         digest: String::new(),
-    }
+    };
+    doors::warn(&settings, report);
+    settings
 }
 
 /// SHA-256 as lower-case hex.

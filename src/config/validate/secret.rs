@@ -1,11 +1,16 @@
 //! Secrets, from wherever they are.
 
+use secrecy::zeroize::Zeroizing;
+
 use super::Outside;
 use crate::config::fault::Report;
 use crate::config::lines::join;
 use crate::config::raw::SecretSource;
 use crate::config::units::Plain;
 use crate::secret::Secret;
+
+/// Larger files hold no secret of ours.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// Resolves sources, and reports those that do not lead to a secret.
 pub(super) struct Secrets<'a> {
@@ -38,7 +43,8 @@ impl Secrets<'_> {
     }
 
     fn variable(&self, path: &str, name: &str, report: &mut Report) -> Option<Secret> {
-        match self.outside.variable(name).as_deref() {
+        let found = self.outside.variable(name).map(Zeroizing::new);
+        match found.as_ref().map(|text| text.as_str()) {
             None => report.fault(path, format!("the environment variable {name} is not set")),
             Some("") => report.fault(path, format!("the environment variable {name} is empty")),
             Some(text) => return Some(Secret::new(text)),
@@ -47,7 +53,7 @@ impl Secrets<'_> {
     }
 
     fn file(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
-        let found = match self.outside.file(file) {
+        let found = match self.outside.file(file, MAX_BYTES) {
             Ok(found) => found,
             Err(why) => {
                 report.fault(path, format!("{file:?} {why}"));
@@ -61,8 +67,8 @@ impl Secrets<'_> {
             report.fault(path, format!("{file:?} is empty"));
             return None;
         }
-        if found.world_readable {
-            report.warn(path, format!("{file:?} can be read by every user of this machine"));
+        for why in found.access.to_secret() {
+            report.warn(path, format!("{file:?} {why}"));
         }
         Some(Secret::new(text))
     }

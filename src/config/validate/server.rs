@@ -9,12 +9,13 @@ use ipnet::IpNet;
 
 use super::limits::limits;
 use super::secret::Secrets;
-use super::{Outside, listen, tls};
+use super::{Outside, jwt, listen, tls};
 use crate::address::Address;
 use crate::config::fault::{Report, nearest};
 use crate::config::raw::{self, Raw};
 use crate::config::settings::{Admin, Cache, Log, LogFormat, Server};
 use crate::config::units::Span;
+use crate::files::Access;
 use crate::secret::Fingerprint;
 
 const MOST_WORKERS: u32 = 1024;
@@ -27,7 +28,8 @@ const MOST_BODY_BYTES: u64 = 1 << 30;
 /// The two listeners, which must not be one.
 pub(super) fn listeners(raw: &Raw, secrets: &Secrets<'_>, report: &mut Report) -> (Server, Admin) {
     let state_dir = state_dir(raw, secrets.outside, report);
-    let server = Server { state_dir, ..server(&raw.server, secrets.outside, report) };
+    let jwt = jwt::rules(raw, secrets.outside, report);
+    let server = Server { state_dir, jwt, ..server(&raw.server, secrets.outside, report) };
     let admin = admin(&raw.admin, secrets, report);
     let anonymous = raw.clients.is_empty() && server.listen.iter().any(Address::is_open);
     if anonymous && server.allow_anonymous {
@@ -57,8 +59,19 @@ fn admin(raw: &raw::Admin, secrets: &Secrets<'_>, report: &mut Report) -> Admin 
         let why = "anyone who reaches this address may purge the cache: set admin.token";
         report.warn("admin.listen", why);
     }
-    let tls = tls::tls("admin.tls", raw.tls.as_ref(), secrets.outside, report);
-    Admin { listen, tls, token: token.as_ref().map(Fingerprint::of) }
+    for (index, host) in raw.hosts.iter().enumerate() {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if host.is_empty() || !host.chars().all(legal) {
+            let why = format!("{host:?} is not a host's name");
+            report.fault_try(&format!("admin.hosts[{index}]"), why, "write it without port");
+        }
+    }
+    Admin {
+        listen,
+        tls: tls::tls("admin.tls", raw.tls.as_ref(), secrets.outside, report),
+        hosts: raw.hosts.clone(),
+        token: token.map(|token| Fingerprint::of(token.expose().as_bytes())),
+    }
 }
 
 fn server(raw: &raw::Server, outside: &dyn Outside, report: &mut Report) -> Server {
@@ -89,6 +102,9 @@ fn server(raw: &raw::Server, outside: &dyn Outside, report: &mut Report) -> Serv
         max_in_flight: some("server.max_in_flight", raw.max_in_flight, report),
         state_dir: None,
         allow_anonymous: raw.allow_anonymous,
+        key_field: jwt::key_field(&raw.key_header, report),
+        allow_core_dumps: raw.allow_core_dumps,
+        jwt: None,
     }
 }
 
@@ -134,10 +150,12 @@ fn state_dir(raw: &Raw, outside: &dyn Outside, report: &mut Report) -> Option<Pa
         report.fault_try(path, "is empty", r#"write "/var/lib/weir""#);
         return None;
     }
-    outside
-        .directory(directory)
-        .map_err(|why| report.fault(path, format!("{directory:?} {why}")))
-        .ok()
+    let found = outside.directory(directory);
+    let found = found.map_err(|why| report.fault(path, format!("{directory:?} {why}"))).ok()?;
+    if let Some(why) = found.access.and_then(Access::to_change) {
+        report.warn(path, format!("{directory:?} {why}"));
+    }
+    Some(found.path)
 }
 
 pub(super) fn log(raw: &raw::Log, report: &mut Report) -> Log {

@@ -9,7 +9,7 @@ use crate::config::raw;
 use crate::config::settings::Tls;
 use crate::files::Snapshot;
 use crate::secret::Secret;
-use crate::tls::{Authority, ClientAuth, Files, Identity, Pem, TlsFault};
+use crate::tls::{Authority, ClientAuth, Files, Identity, MAX_PEM_BYTES, Pem, TlsFault};
 
 /// Bytes; what is longer is something else.
 const LONGEST_PATH: usize = 1024;
@@ -36,7 +36,9 @@ pub(super) fn tls(
             report.fault_try(&path, "is no path of a file", "write the path, not what is in it");
             return None;
         }
-        let read = outside.pem(file).map_err(|why| report.fault(&path, format!("{file:?} {why}")));
+        let read = outside
+            .file(file, MAX_PEM_BYTES)
+            .map_err(|why| report.fault(&path, format!("{file:?} {why}")));
         let text = read.ok()?;
         Some((outside.base().join(file), text))
     };
@@ -48,9 +50,8 @@ pub(super) fn tls(
         report.fault_try(&join(path, "client_auth"), why, "name who vouches for clients");
     }
     let ((cert_file, cert), (key_file, key)) = (cert?, key?);
-    if key.world_readable {
-        let why = "the private key can be read by every user of this machine";
-        report.warn(&join(path, "key"), why);
+    for why in key.access.to_secret() {
+        report.warn(&join(path, "key"), format!("the private key {why}"));
     }
     let auth = match raw.client_auth {
         Some(raw::ClientAuth::Optional) => ClientAuth::Optional,
@@ -66,8 +67,8 @@ pub(super) fn tls(
     if let (Some(file), Some(ca)) = (&ca_file, &ca) {
         noted.note(file.clone(), Some(&ca.text));
     }
-    let clients = ca.map(|ca| Authority { ca: ca.text, auth });
-    let pem = Pem { cert: cert.text, key: Secret::new(key.text), clients };
+    let clients = ca.map(|ca| Authority { ca: ca.text.to_string(), auth });
+    let pem = Pem { cert: cert.text.to_string(), key: Secret::new(key.text.as_str()), clients };
     match Identity::new(&pem) {
         Ok(identity) => {
             warn_of_its_end(&join(path, "cert"), identity.not_after, outside, report);

@@ -121,13 +121,23 @@ fn base_url(path: &str, text: Option<&str>, report: &mut Report) -> Option<Uri> 
 }
 
 fn warn_in_the_clear(path: &str, url: &Uri, scheme: &AuthScheme, report: &mut Report) {
+    let why = "the credential is sent without encryption";
+    if is_plain(url) && !matches!(scheme, AuthScheme::None) {
+        report.warn(&format!("{path}.base_url"), why);
+    }
+    if let AuthScheme::OAuth2 { token_url, .. } = scheme
+        && is_plain(token_url)
+    {
+        report.warn(&format!("{path}.auth.token_url"), why);
+    }
+}
+
+/// Whether others can read what is sent there.
+fn is_plain(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
     let loopback =
         host.parse::<std::net::IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
-    let plain = url.scheme_str() == Some("http") && !loopback;
-    if plain && !matches!(scheme, AuthScheme::None) {
-        report.warn(&format!("{path}.base_url"), "the credential is sent without encryption");
-    }
+    url.scheme_str() == Some("http") && !loopback
 }
 
 /// The upstream's path prefixes, none of which another upstream has. `""` is the root.

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use super::State;
 use crate::policy::invalidate::changed;
 use crate::store::flight::{Asked, Asker};
-use crate::world::{Clients, Route, World};
+use crate::world::{Route, World};
 
 impl State {
     /// RFC 9111, section 4.4: forgets what a change was made to, and what its answer names, and
@@ -39,14 +39,10 @@ impl State {
                 };
                 [Asker::Anybody, Asker::Authorized].into_iter().for_each(forget);
             };
-            match (&world.clients, found.endpoint.cache.varies_by_client()) {
-                (Clients::Keyed(clients), true) => {
-                    for client in clients.values() {
-                        forget(Some(&**client));
-                    }
-                }
-                (Clients::Anonymous(client), true) => forget(Some(&**client)),
-                (_, false) => forget(None),
+            if found.endpoint.cache.varies_by_client() {
+                world.clients.all().iter().for_each(|client| forget(Some(&**client)));
+            } else {
+                forget(None);
             }
         }
     }

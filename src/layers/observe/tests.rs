@@ -9,7 +9,7 @@ use crate::layers::admit::AdmitLayer;
 use crate::layers::identify::IdentifyLayer;
 use crate::layers::render_errors::RenderErrorsLayer;
 use crate::layers::route::RouteLayer;
-use crate::layers::testing::{Fake, Rig, SECOND, answer, field, send, text};
+use crate::layers::testing::{Fake, Rig, SECOND, answer, field, keyed, send, site, text};
 use crate::request::RoutedRequest;
 use crate::telemetry::Format;
 
@@ -193,4 +193,26 @@ async fn a_line_names_the_endpoint_and_no_text_of_the_clients() {
     let series = "weir_requests_total{endpoint=\"none\",client=\"console\",status=\"404\"}";
     assert_eq!(rig.counted(series), 1);
     assert_eq!(lines[0]["time"].as_str().unwrap().get(..10), Some("2024-10-04"));
+}
+
+#[tokio::test]
+async fn the_field_of_clients_keys_is_marked_before_anybody_sees_it() {
+    let rig = Rig::new();
+    let clients = keyed(&[("k1", Arc::clone(&rig.client))]);
+    let world = rig.world_of(vec![site("", vec![Arc::clone(&rig.route)])], clients);
+    let (witness, _) = witness(&rig);
+    witness.world.store(Arc::new(world));
+    let fake = Fake::new(|_, request: EdgeRequest| async move {
+        let given = request.http.headers().get_all("authorization").iter();
+        assert_eq!(given.filter(|value| value.is_sensitive()).count(), 2);
+        // Nor is it shown, or what else may be a secret, when the request is printed.
+        let shown = format!("{request:?} {:?}", request.http.headers());
+        assert!(!shown.contains("s3cr3t"), "{shown}");
+        Ok(answer(200, &[], "x"))
+    });
+    let http = Request::get("/things/s3cr3t?token=s3cr3t")
+        .header("authorization", "Bearer s3cr3t")
+        .header("authorization", "Bearer another-s3cr3t");
+    let told = send(&edge(&witness, fake.clone()), http.body(Body::Empty).unwrap()).await.unwrap();
+    assert_eq!((told.status().as_u16(), fake.calls()), (200, 1));
 }

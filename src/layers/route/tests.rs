@@ -4,16 +4,17 @@ use super::*;
 use crate::layers::identify::IdentifyLayer;
 use crate::layers::render_errors::RenderErrorsLayer;
 use crate::layers::testing::{
-    Fake, Rig, Setup, answer, endpoint, field, route, send, site, text, upstream,
+    Fake, Rig, Setup, answer, endpoint, field, keyed, route, send, share, site, text, upstream,
 };
 use crate::policy::credential::AuthScheme;
 use crate::policy::endpoint::{
     CacheRule, Endpoint, EndpointId, KeyRule, Methods, Parameter, ParameterKind, UpstreamId,
 };
 use crate::policy::params::Canonical;
+use crate::policy::permission::EndpointSet;
 use crate::secret::Secret;
 use crate::world::locate::MAX_PATH;
-use crate::world::{Clients, Site, World};
+use crate::world::{Client, Clients, Site, World};
 
 fn of(rig: &Rig, mount: &str, name: &str, endpoints: Vec<Endpoint>) -> Site {
     let upstream = upstream(name, Setup::default(), &rig.metrics, &rig.clock);
@@ -187,11 +188,7 @@ async fn what_was_for_us_goes_no_further() {
 #[tokio::test]
 async fn a_key_of_ours_goes_no_further_nor_does_anything_beside_our_credential() {
     type Who = fn(&Rig) -> Clients;
-    let key = |rig: &Rig| {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, b"k1");
-        let hash: [u8; 32] = digest.as_ref().try_into().unwrap();
-        Clients::Keyed([(hash, Arc::clone(&rig.client))].into())
-    };
+    let key = |rig: &Rig| keyed(&[("k1", Arc::clone(&rig.client))]);
     let anonymous = |rig: &Rig| Clients::Anonymous(Arc::clone(&rig.client));
     let bearer = AuthScheme::Bearer { token: Secret::new("ours") };
     for (who, auth) in [(key as Who, AuthScheme::None), (anonymous as Who, bearer)] {
@@ -246,4 +243,48 @@ async fn the_client_is_part_of_a_key_where_the_rule_says_so_and_never_of_the_que
         assert_eq!(one == nobody, same);
         assert_eq!(one.question(), nobody.question());
     }
+}
+
+#[tokio::test]
+async fn a_client_asks_what_it_may_and_learns_nothing_of_the_rest() {
+    let rig = Rig::new();
+    for (allowed, target, expected) in [
+        (EndpointSet::All, "/things/a", "200 "),
+        (EndpointSet::only([0]), "/things/a", "200 "),
+        (EndpointSet::only([1]), "/things/a", "403 forbidden"),
+        (EndpointSet::only([]), "/things/a", "403 forbidden"),
+        // Whether its parameters would be good is not its business either.
+        (EndpointSet::only([]), "/things/%ff", "403 forbidden"),
+        (EndpointSet::All, "/things/%ff", "400 bad-parameter"),
+        (EndpointSet::only([]), "/nowhere", "404 unknown-endpoint"),
+    ] {
+        let client = Client::new(0, share("console"), None, &rig.clock).limited_to(allowed.clone());
+        let site = site("", vec![Arc::clone(&rig.route)]);
+        let world = rig.world_of(vec![site], keyed(&[("k1", Arc::new(client))]));
+        let http = Request::get(target).header("authorization", "Bearer k1");
+        let request = rig.edge(world, http.body(Body::Empty).unwrap());
+        let record = Arc::clone(&request.record);
+        let fake = telltale();
+        let stack = RenderErrorsLayer.layer(IdentifyLayer.layer(RouteLayer.layer(fake.clone())));
+        let answer = send(&stack, request).await.unwrap();
+        let told = format!("{} {}", answer.status().as_u16(), field(&answer, "weir-error"));
+        assert_eq!(told, expected, "{allowed:?} {target}");
+        assert_eq!(fake.calls(), usize::from(expected == "200 "), "{allowed:?} {target}");
+        // It is counted with client and endpoint all the same.
+        assert_eq!(record.route().is_some(), target != "/nowhere");
+        assert!(record.client().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_printed_shows_nothing_that_a_client_sent() {
+    let rig = Rig::new();
+    let mut request = rig.ask(Method::GET, "s3cr3t");
+    let mut fetch = rig.fetch(Method::GET);
+    fetch.target = "/things/s3cr3t?access_token=s3cr3t".into();
+    for headers in [&mut request.headers, &mut fetch.headers] {
+        headers.insert("x-api-key", "s3cr3t".parse().unwrap());
+    }
+    let shown = format!("{request:?} {fetch:?}");
+    assert!(shown.contains("things") && !shown.contains("s3cr3t"), "{shown}");
 }

@@ -5,7 +5,6 @@ use prometheus_client::metrics::gauge::Gauge;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::secret::Secret;
 
 struct Admin {
     service: AdminService,
@@ -32,9 +31,12 @@ fn admin() -> Admin {
             Of::Tag { tag, .. } if tag == "none" => Err(Refusal::Unknown("no tag".to_owned())),
             of => Ok(json!({ "purged": of.as_str(), "mode": order.mode.as_str() })),
         }),
-        token: Arc::new({
+        lock: Arc::new({
             let token: Arc<Mutex<Option<Fingerprint>>> = Arc::clone(&token);
-            move || token.lock().unwrap().clone()
+            move || {
+                let token = *token.lock().unwrap();
+                token.map_or_else(|| Access::Local(vec!["ours".to_owned()]), Access::Token)
+            }
         }),
     };
     Admin { service: AdminService::new(metrics, desk, drain.clone()), drain, token }
@@ -51,7 +53,8 @@ impl Admin {
         path: &str,
         authorization: &str,
     ) -> (http::response::Parts, String) {
-        let mut request = Request::builder().method(method).uri(path).body(()).unwrap();
+        let request = Request::builder().method(method).uri(path).header("host", "127.0.0.1:9090");
+        let mut request = request.body(()).unwrap();
         if !authorization.is_empty() {
             request.headers_mut().insert(AUTHORIZATION, authorization.parse().unwrap());
         }
@@ -153,7 +156,7 @@ async fn whoever_wants_to_change_something_shows_the_token_there_is_now() {
     for action in actions {
         assert_eq!(admin.ask("POST", action).await.0.status, 200);
     }
-    *admin.token.lock().unwrap() = Some(Fingerprint::of(&Secret::new("let-me-in")));
+    *admin.token.lock().unwrap() = Some(Fingerprint::of(b"let-me-in"));
     for (authorization, status) in [
         ("", 401),
         ("Bearer", 401),
@@ -181,4 +184,40 @@ async fn whoever_wants_to_change_something_shows_the_token_there_is_now() {
     ] {
         assert_eq!(admin.ask(method, path).await.0.status, status, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn a_web_page_changes_nothing_and_reads_what_everybody_does() {
+    let admin = admin();
+    let ask = async |method: &str, path: &str, fields: &[(&str, &str)]| {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let answer = admin.service.clone().oneshot(request.body(()).unwrap()).await.unwrap();
+        answer.status().as_u16()
+    };
+    let here = ("host", "localhost:9090");
+    let page = ("origin", "https://evil.example");
+    let scripted = ("sec-fetch-site", "cross-site");
+    for action in ["/purge?all=true", "/reopen"] {
+        for (fields, status) in [
+            (vec![here], 200),
+            (vec![("host", "ours:9090")], 200),
+            (vec![here, page], 403),
+            (vec![here, scripted], 403),
+            (vec![("host", "evil.example:9090")], 403),
+        ] {
+            assert_eq!(ask("POST", action, &fields).await, status, "{action} {fields:?}");
+        }
+    }
+    // Scrapers and probes call by whatever name leads here.
+    for path in ["/metrics", "/readyz", "/status"] {
+        assert_eq!(ask("GET", path, &[("host", "weir.monitoring.svc"), page]).await, 200);
+    }
+    // Whoever shows the token is no page.
+    *admin.token.lock().unwrap() = Some(Fingerprint::of(b"let-me-in"));
+    let token = ("authorization", "Bearer let-me-in");
+    assert_eq!(ask("POST", "/reopen", &[("host", "weir.svc"), token]).await, 200);
+    assert_eq!(ask("POST", "/reopen", &[here, page]).await, 401);
 }

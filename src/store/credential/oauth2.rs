@@ -11,6 +11,7 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Uri};
 use http_body_util::Full;
 use parking_lot::Mutex;
+use secrecy::zeroize::Zeroize as _;
 use tokio::sync::watch;
 
 use super::{AuthError, Generation, Renewable, Slot, TokenClient, basic, bearer};
@@ -143,7 +144,13 @@ impl OAuth2 {
         if !answer.status().is_success() {
             return Err(AuthError::TokenEndpoint { status: answer.status().as_u16() });
         }
-        let answer = TokenAnswer::parse(answer.body()).ok_or(AuthError::BadTokenAnswer)?;
+        let body = answer.into_body();
+        let answer = TokenAnswer::parse(&body);
+        // It holds the token, and perhaps others. Where it is ours alone it is wiped.
+        if let Ok(mut body) = body.try_into_mut() {
+            body.as_mut().zeroize();
+        }
+        let answer = answer.ok_or(AuthError::BadTokenAnswer)?;
         Ok((bearer(answer.token.expose())?, answer))
     }
 

@@ -9,3 +9,4 @@ mod ledger;
 mod pages;
 mod saturation;
 mod secrets;
+mod secrets_of_clients;

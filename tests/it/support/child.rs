@@ -116,9 +116,14 @@ impl Child {
         Self { process, stdout, stderr, file, public, admin, _directory: directory }
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id().expect("it runs")
+    }
+
     /// Sends a signal, "TERM" or "HUP".
     pub(crate) async fn signal(&self, name: &str) {
-        let pid = self.process.id().expect("it runs");
+        let pid = self.pid();
         let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status();
         assert!(sent.await.unwrap().success());
     }

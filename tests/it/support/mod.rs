@@ -4,6 +4,7 @@
 pub(crate) mod child;
 pub(crate) mod client;
 pub(crate) mod gateway;
+pub(crate) mod issuer;
 pub(crate) mod metrics;
 pub(crate) mod raw;
 pub(crate) mod upstream;

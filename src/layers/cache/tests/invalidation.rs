@@ -1,10 +1,8 @@
 //! A change makes what is stored of it invalid (RFC 9111, section 4.4).
 
-use std::collections::HashMap;
-
 use super::crowd::respecting;
 use super::*;
-use crate::layers::testing::{endpoint, route, settle, share, site, start};
+use crate::layers::testing::{endpoint, keyed, route, settle, share, site, start};
 use crate::policy::endpoint::{Methods, Override};
 use crate::world::{Client, Clients};
 
@@ -108,16 +106,11 @@ async fn what_is_stored_for_each_client_is_forgotten_for_all() {
     let rig = Rig::with(|setup| setup.cache = rule);
     let clients =
         ["one", "two"].map(|name| Arc::new(Client::new(0, share(name), None, &rig.clock)));
-    let keyed = || {
-        let pairs = clients.iter().enumerate();
-        let by_key: HashMap<_, _> =
-            pairs.map(|(n, client)| ([u8::try_from(n).unwrap(); 32], Arc::clone(client))).collect();
-        Clients::Keyed(by_key)
-    };
+    let both = || keyed(&[("a", Arc::clone(&clients[0])), ("b", Arc::clone(&clients[1]))]);
     let ask = |method: Method, client: &Arc<Client>| {
         let mut request = rig.ask(method, "a");
         request.world =
-            Arc::new(rig.world_of(vec![site("", vec![Arc::clone(&rig.route)])], keyed()));
+            Arc::new(rig.world_of(vec![site("", vec![Arc::clone(&rig.route)])], both()));
         request.key = Arc::new(rig.route.key(Some(client), request.key.parameters().clone()));
         request.client = Arc::clone(client);
         request
