@@ -2,6 +2,7 @@
 //!
 //! `now` is a parameter and the last one; answers are enums; the caller acts in one `match`.
 
+pub mod breaker;
 pub mod cache_key;
 pub mod coding;
 pub mod condition;
@@ -12,6 +13,7 @@ pub mod endpoint;
 pub mod etag;
 pub mod fair_queue;
 pub mod feedback;
+pub mod framing;
 pub mod freshness;
 mod id;
 pub mod invalidate;
