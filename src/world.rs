@@ -27,7 +27,7 @@ use crate::policy::share::Share;
 use crate::store::credential::Credential;
 use crate::store::limiter::{LabelIndex, Limiter};
 use crate::store::meter::Arrival;
-use crate::upstream::{Options, UpstreamClient};
+use crate::upstream::UpstreamClient;
 
 /// Everything a request needs to find its way.
 #[derive(Debug)]
@@ -239,9 +239,7 @@ pub struct Upstream {
     pub labels: Vec<Arc<Label>>,
     /// The pools that they share.
     pub pools: Vec<PoolSpec>,
-    /// How it is reached.
-    pub options: Options,
-    /// The connections to it.
+    /// Its replicas and the connections to them.
     pub client: UpstreamClient,
     /// Second and later attempts of one request.
     pub max_retries: u32,

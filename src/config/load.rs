@@ -198,6 +198,10 @@ impl Outside for Machine<'_> {
         read_text(&self.directory.join(path), MAX_SECRET_BYTES)
     }
 
+    fn bundle(&self, path: &str) -> Result<SecretFile, String> {
+        read_text(&self.directory.join(path), MAX_FILE_BYTES)
+    }
+
     fn directory(&self, path: &str) -> Result<PathBuf, String> {
         let path = self.directory.join(path);
         match std::fs::metadata(&path) {

@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::units::{Bytes, Part, Plain, Span};
 
 mod cache;
+mod proxy;
 mod upstream;
 
 pub(crate) use cache::{CacheMode, CacheRule, PageToken, RefreshAhead, SetCookie, Whole};
+pub(crate) use proxy::ProxySource;
 pub(crate) use upstream::{
-    Auth, AuthKind, Endpoint, GrantKind, Label, LabelMode, Parameter, Pool, Reserve, Upstream,
+    Auth, AuthKind, Breaker, Endpoint, GrantKind, Health, Label, LabelMode, Parameter, Pool, Reserve,
+    Tls, Upstream,
 };
 
 /// Configuration of weir.

@@ -19,7 +19,7 @@ use crate::policy::share::{ANONYMOUS, Share};
 use crate::store::credential::Credential;
 use crate::store::ledger::LedgerError;
 use crate::store::limiter::{Budgets, Limiter, Needs};
-use crate::upstream::{Options, UpstreamClient, UpstreamError, token_exchange};
+use crate::upstream::{Counts, UpstreamClient, UpstreamError, token_exchange};
 use crate::world::{Client, Clients, Label, Route, Site, Table, Upstream, World};
 
 /// Why the parts cannot be built.
@@ -150,7 +150,6 @@ struct Tools<'t> {
 /// Everything of an upstream that may fail to be built.
 struct Way {
     routes: RouteTable,
-    options: Options,
     client: UpstreamClient,
     credential: Credential,
 }
@@ -163,24 +162,25 @@ fn way(
     let routes = RouteTable::new(&settings.endpoints);
     let upstream = settings.id.to_string();
     let routes = routes.map_err(|conflict| BuildError::Routes { upstream, conflict })?;
-    let options = Options {
-        connect_timeout: settings.connect_timeout,
-        first_byte_timeout: settings.first_byte_timeout,
-        total_timeout: settings.total_timeout,
-        idle_timeout: settings.idle_timeout,
-        http2_prior_knowledge: settings.http2_prior_knowledge,
-    };
     let client = match old {
-        Some(old) if old.options == options => old.client.clone(),
-        _ => UpstreamClient::new(options)?,
+        Some(old) if *old.client.reach() == settings.reach => old.client.clone(),
+        _ => {
+            let (id, reach) = (settings.id.as_str(), settings.reach.clone());
+            let counts = Counts {
+                ejections: tools.metrics.ejections(id),
+                healthy: tools.metrics.health_checks(id, "healthy"),
+                unhealthy: tools.metrics.health_checks(id, "unhealthy"),
+            };
+            UpstreamClient::to(id, reach, tools.clock.clone(), counts)?
+        }
     };
     let (id, scheme) = (settings.credential.clone(), settings.auth.clone());
-    let credential = Credential::new(id, scheme, tools.clock.clone(), token_exchange()?);
-    Ok(Way { routes, options, client, credential })
+    let credential = Credential::new(id, scheme, tools.clock.clone(), token_exchange(&settings.reach.trust, settings.token_place.as_ref())?);
+    Ok(Way { routes, client, credential })
 }
 
 fn table(settings: &UpstreamSettings, way: Way, limiter: Limiter, tools: &Tools<'_>) -> Table {
-    let Way { routes, options, client, credential } = way;
+    let Way { routes, client, credential } = way;
     let id = settings.id.as_str();
     let label = |spec: &LabelSpec| {
         let label = Label {
@@ -199,7 +199,6 @@ fn table(settings: &UpstreamSettings, way: Way, limiter: Limiter, tools: &Tools<
         labels: settings.labels.iter().filter_map(label).collect(),
         pools: settings.pools.clone(),
         limiter,
-        options,
         client,
         max_retries: settings.max_retries,
         retry_on: settings.retry_on.clone(),

@@ -318,7 +318,6 @@ pub(super) fn upstream(
         limiter,
         labels,
         pools: vec![pool],
-        options,
         client: UpstreamClient::new(options).unwrap(),
         max_retries: setup.max_retries,
         retry_on: vec![StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE],

@@ -94,6 +94,11 @@ impl Framing {
         matches!(self.at, At::Rest)
     }
 
+    /// Whether there was more than an answer: nothing more is to be asked here.
+    pub fn is_spoilt(&self) -> bool {
+        matches!(self.at, At::Spoilt)
+    }
+
     /// A request begins.
     pub fn asked(&mut self, asked: Asked) {
         if self.is_at_rest() {

@@ -11,6 +11,7 @@ mod listing;
 mod names;
 mod parameters;
 mod quota;
+mod reach;
 mod secret;
 mod served;
 mod server;
@@ -32,6 +33,8 @@ pub(super) trait Outside {
     fn variable(&self, name: &str) -> Option<String>;
     /// A file, which may hold a secret; or why it cannot be read.
     fn file(&self, path: &str) -> Result<SecretFile, String>;
+    /// A file that may be as large as a bundle of certificates; or why it cannot be read.
+    fn bundle(&self, path: &str) -> Result<SecretFile, String>;
     /// Where that directory is or could be made; or why it cannot be one.
     fn directory(&self, path: &str) -> Result<PathBuf, String>;
 }

@@ -37,6 +37,13 @@ impl Secrets<'_> {
         }
     }
 
+    /// A file of certificates, which everybody may read.
+    pub(super) fn pem(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
+        let found = self.outside.bundle(file);
+        let found = found.map_err(|why| report.fault(path, format!("{file:?} {why}"))).ok()?;
+        Some(Secret::new(found.text))
+    }
+
     fn variable(&self, path: &str, name: &str, report: &mut Report) -> Option<Secret> {
         match self.outside.variable(name).as_deref() {
             None => report.fault(path, format!("the environment variable {name} is not set")),
@@ -46,7 +53,8 @@ impl Secrets<'_> {
         None
     }
 
-    fn file(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
+    /// The secret that a file holds.
+    pub(super) fn file(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
         let found = match self.outside.file(file) {
             Ok(found) => found,
             Err(why) => {
