@@ -85,6 +85,10 @@ where
     S::Future: Send + 'static,
 {
     let upstream = Arc::clone(&request.route.upstream);
+    // Nobody is there: neither a wait nor a token is spent on finding that out again.
+    if let Some(down) = upstream.client.refuses() {
+        return Err(down.into());
+    }
     // First, because a token is not spent on a request that cannot be authorized, nor held while
     // one is fetched: its departure would be late, and the window no longer exact.
     upstream.credential.ready(request.deadline).await?;

@@ -23,6 +23,7 @@ use crate::policy::vary::NOT_ASKED;
 use crate::request::{FetchRequest, RoutedRequest, Urgency};
 use crate::store::entry::Entry;
 use crate::store::flight::{Asked, Ticket};
+use crate::upstream::Connection;
 use crate::world::Route;
 
 /// A flight about to leave.
@@ -69,6 +70,7 @@ where
                 body,
                 deadline: request.deadline,
                 departure: None,
+                connection: Connection::Any,
                 wanted: None,
                 urgency: Urgency::Asked,
                 joined: None,
@@ -137,6 +139,7 @@ pub(super) fn question(request: &RoutedRequest, older: Option<&Entry>) -> FetchR
         body: Bytes::new(),
         deadline: request.deadline,
         departure: None,
+        connection: Connection::Any,
         wanted: None,
         urgency: Urgency::Asked,
         joined: None,

@@ -48,6 +48,7 @@ fn request(rig: &Rig, base: &str, record: &Arc<Record>) -> SignedRequest {
     SignedRequest {
         route: Arc::clone(&rig.route),
         http,
+        connection: crate::upstream::Connection::Any,
         departure: None,
         record: Arc::clone(record),
     }
