@@ -27,6 +27,7 @@ use crate::policy::share::Share;
 use crate::store::credential::Credential;
 use crate::store::limiter::{LabelIndex, Limiter};
 use crate::store::meter::Arrival;
+use crate::telemetry::Rare;
 use crate::upstream::UpstreamClient;
 
 /// Everything a request needs to find its way.
@@ -245,6 +246,8 @@ pub struct Upstream {
     pub max_retries: u32,
     /// Answers after which a request is sent again.
     pub retry_on: Vec<StatusCode>,
+    /// How often the log says that a refresh nobody asked for has failed.
+    pub refresh_failures: Rare,
     /// Second and later attempts of all requests together.
     pub retry_budget: TpsBudget,
     /// Counts them.

@@ -143,6 +143,10 @@ pub(crate) struct Cache {
     pub max_bytes: Bytes,
     /// Larger answers pass through without being stored; below 4GiB.
     pub max_entry_bytes: Bytes,
+    /// What all answers that are being fetched may hold in memory; beyond it they pass through
+    /// without being stored. Absent: a quarter of max_bytes, but at least 16 of max_entry_bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_fetching_bytes: Option<Bytes>,
     /// How long it is remembered that answers to a question are not for everybody: whoever asks it
     /// waits for nobody else's.
     pub remember_uncacheable: Span,
@@ -156,6 +160,7 @@ impl Default for Cache {
         Self {
             max_bytes: Bytes::mib(256),
             max_entry_bytes: Bytes::mib(4),
+            max_fetching_bytes: None,
             remember_uncacheable: Span::secs(60),
             remember_failure: Span::secs(1),
         }

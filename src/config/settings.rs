@@ -99,6 +99,8 @@ pub struct Cache {
     pub max_bytes: u64,
     /// Larger answers pass through without being stored.
     pub max_entry_bytes: usize,
+    /// What all answers that are being fetched may hold; beyond it they pass through.
+    pub max_fetching_bytes: usize,
     /// How long it is remembered that a question's answers are for one each.
     pub remember_uncacheable: Duration,
     /// How long it is remembered that asking has failed.

@@ -19,6 +19,7 @@ use crate::policy::share::{ANONYMOUS, Share};
 use crate::store::credential::Credential;
 use crate::store::ledger::LedgerError;
 use crate::store::limiter::{Budgets, Limiter, Needs};
+use crate::telemetry::Rare;
 use crate::upstream::{Counts, UpstreamClient, UpstreamError, token_exchange};
 use crate::world::{Client, Clients, Label, Route, Site, Table, Upstream, World};
 
@@ -50,6 +51,9 @@ const UNKNOWN: &str = "unknown";
 const RETRY_WINDOW: Duration = Duration::from_secs(10);
 const RETRIES_PER_SECOND: u32 = 1;
 const RETRY_SHARE: f32 = 0.2;
+
+/// How often the log says that refreshing fails.
+const LINE_EVERY: Duration = Duration::from_secs(1);
 
 /// Builds what the settings say. What has been spent is found again in `budgets`, whose figures
 /// are the last thing to change: whatever fails, fails before.
@@ -105,6 +109,10 @@ pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(),
         ("log.format", old.log.format != new.log.format),
         ("log.access", old.log.access != new.log.access),
         ("cache.max_bytes", old.cache.max_bytes != new.cache.max_bytes),
+        (
+            "cache.max_fetching_bytes",
+            old.cache.max_fetching_bytes != new.cache.max_fetching_bytes,
+        ),
         ("cache.max_entry_bytes", old.cache.max_entry_bytes != new.cache.max_entry_bytes),
         (
             "cache.remember_uncacheable",
@@ -202,6 +210,7 @@ fn table(settings: &UpstreamSettings, way: Way, limiter: Limiter, tools: &Tools<
         client,
         max_retries: settings.max_retries,
         retry_on: settings.retry_on.clone(),
+        refresh_failures: Rare::new(LINE_EVERY),
         retry_budget: TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND, RETRY_SHARE),
         retries: tools.metrics.retries(id),
     });

@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, QuotaFields};
-use crate::http::{Body, Gathered, gather_until, whole_seconds};
+use crate::http::{Body, Gathered, Room, gather_until, whole_seconds};
 use crate::policy::endpoint::Priority;
 use crate::policy::feedback::{self, Throttle, Word};
 use crate::policy::share::Share;
@@ -274,12 +274,12 @@ async fn heed(
     if head.status == StatusCode::TOO_MANY_REQUESTS && throttle.is_none() {
         // Until it is heard others leave, to be refused as well.
         let too_late = tokio::time::sleep(MESSAGE_PATIENCE);
-        let message = match gather_until(too_late, body, MAX_MESSAGE).await {
-            Ok(Gathered::Whole(message)) => {
+        let message = match gather_until(too_late, body, MAX_MESSAGE, Room::unbounded().part()).await {
+            Ok(Gathered::Whole(message, _)) => {
                 body = Body::from(message.clone());
                 message
             }
-            Ok(Gathered::TooLarge(whole)) => {
+            Ok(Gathered::TooLarge(whole) | Gathered::NoRoom(whole)) => {
                 body = whole;
                 Bytes::new()
             }

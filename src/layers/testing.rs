@@ -232,6 +232,7 @@ impl Rig {
         let entries = EntryCache::new(1 << 20, self.clock.clone(), Box::new(|_| {}));
         let limits = Limits {
             max_entry_bytes: 64,
+            max_fetching_bytes: usize::MAX,
             remember_uncacheable: 60 * SECOND,
             remember_failure: SECOND,
         };
@@ -322,6 +323,7 @@ pub(super) fn upstream(
         client: UpstreamClient::new(options).unwrap(),
         max_retries: setup.max_retries,
         retry_on: vec![StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE],
+        refresh_failures: crate::telemetry::Rare::new(SECOND),
         retry_budget: setup.retry_budget,
         retries: metrics.retries(name),
     })
