@@ -17,8 +17,8 @@ mod upstream;
 pub(crate) use cache::{CacheMode, CacheRule, PageToken, RefreshAhead, SetCookie, Whole};
 pub(crate) use proxy::ProxySource;
 pub(crate) use upstream::{
-    Auth, AuthKind, Breaker, Endpoint, GrantKind, Health, Label, LabelMode, Parameter, Pool, Reserve,
-    Tls, Upstream,
+    Auth, AuthKind, Breaker, Endpoint, GrantKind, Health, Label, LabelMode, Parameter, Pool,
+    Reserve, Tls, Upstream,
 };
 
 /// Configuration of weir.

@@ -15,6 +15,7 @@ mod faults;
 mod faults_of_endpoints;
 mod files;
 mod preset;
+mod reach;
 mod shares;
 mod spending;
 mod state;

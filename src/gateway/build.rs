@@ -109,10 +109,7 @@ pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(),
         ("log.format", old.log.format != new.log.format),
         ("log.access", old.log.access != new.log.access),
         ("cache.max_bytes", old.cache.max_bytes != new.cache.max_bytes),
-        (
-            "cache.max_fetching_bytes",
-            old.cache.max_fetching_bytes != new.cache.max_fetching_bytes,
-        ),
+        ("cache.max_fetching_bytes", old.cache.max_fetching_bytes != new.cache.max_fetching_bytes),
         ("cache.max_entry_bytes", old.cache.max_entry_bytes != new.cache.max_entry_bytes),
         (
             "cache.remember_uncacheable",
@@ -183,7 +180,12 @@ fn way(
         }
     };
     let (id, scheme) = (settings.credential.clone(), settings.auth.clone());
-    let credential = Credential::new(id, scheme, tools.clock.clone(), token_exchange(&settings.reach.trust, settings.token_place.as_ref())?);
+    let credential = Credential::new(
+        id,
+        scheme,
+        tools.clock.clone(),
+        token_exchange(&settings.reach.trust, settings.token_place.as_ref())?,
+    );
     Ok(Way { routes, client, credential })
 }
 

@@ -69,7 +69,10 @@ mod tests {
     fn all_together_hold_no_more_than_there_is_and_give_it_back() {
         let room = Room::new(10);
         let (mut one, mut other) = (room.part(), room.part());
-        assert_eq!((one.grow(6), other.grow(5), other.grow(4)), (Grown::Yes, Grown::No, Grown::Yes));
+        assert_eq!(
+            (one.grow(6), other.grow(5), other.grow(4)),
+            (Grown::Yes, Grown::No, Grown::Yes)
+        );
         assert_eq!(other.grow(1), Grown::No);
         drop(one);
         assert_eq!((other.grow(7), other.grow(6)), (Grown::No, Grown::Yes));

@@ -274,20 +274,21 @@ async fn heed(
     if head.status == StatusCode::TOO_MANY_REQUESTS && throttle.is_none() {
         // Until it is heard others leave, to be refused as well.
         let too_late = tokio::time::sleep(MESSAGE_PATIENCE);
-        let message = match gather_until(too_late, body, MAX_MESSAGE, Room::unbounded().part()).await {
-            Ok(Gathered::Whole(message, _)) => {
-                body = Body::from(message.clone());
-                message
-            }
-            Ok(Gathered::TooLarge(whole) | Gathered::NoRoom(whole)) => {
-                body = whole;
-                Bytes::new()
-            }
-            Err(broken_off) => {
-                body = Body::broken(broken_off);
-                Bytes::new()
-            }
-        };
+        let message =
+            match gather_until(too_late, body, MAX_MESSAGE, Room::unbounded().part()).await {
+                Ok(Gathered::Whole(message, _)) => {
+                    body = Body::from(message.clone());
+                    message
+                }
+                Ok(Gathered::TooLarge(whole) | Gathered::NoRoom(whole)) => {
+                    body = whole;
+                    Bytes::new()
+                }
+                Err(broken_off) => {
+                    body = Body::broken(broken_off);
+                    Bytes::new()
+                }
+            };
         throttle = Some(feedback::by_message(&message));
     }
     let mut word = Word::read(&head.headers, permit.day().as_ref(), clock.wall());

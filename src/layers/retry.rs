@@ -59,7 +59,10 @@ where
     }
 }
 
-async fn attempts<S>(mut inner: S, mut request: FetchRequest) -> Result<Response<Body>, GatewayError>
+async fn attempts<S>(
+    mut inner: S,
+    mut request: FetchRequest,
+) -> Result<Response<Body>, GatewayError>
 where
     S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>,
 {

@@ -235,8 +235,7 @@ mod tests {
         let (mut breaker, at) = (Breaker::default(), now());
         for _ in 0..9 {
             for _ in 0..2 {
-                let turn =
-                    breaker.failed(Blame::Absent, Company::Alone, Role::Regular, &RULES, at);
+                let turn = breaker.failed(Blame::Absent, Company::Alone, Role::Regular, &RULES, at);
                 assert_eq!(turn, Turn::None);
             }
             breaker.succeeded();

@@ -69,7 +69,8 @@ pub struct Egress {
 
 impl PartialEq for Egress {
     fn eq(&self, other: &Self) -> bool {
-        let plain = |egress: &Self| egress.authorization.clone().map(|secret| secret.expose().to_owned());
+        let plain =
+            |egress: &Self| egress.authorization.clone().map(|secret| secret.expose().to_owned());
         self.proxy == other.proxy && plain(self) == plain(other)
     }
 }

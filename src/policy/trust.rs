@@ -93,7 +93,9 @@ pub fn authorities(text: &str) -> Result<Vec<CertificateDer<'static>>, &'static 
     let found = pem(text)?;
     let mut roots = RootCertStore::empty();
     for certificate in &found {
-        roots.add(certificate.clone()).map_err(|_why| "holds a certificate that is no authority")?;
+        roots
+            .add(certificate.clone())
+            .map_err(|_why| "holds a certificate that is no authority")?;
     }
     Ok(found)
 }

@@ -25,3 +25,4 @@ mod purge_effects;
 mod readme;
 mod reload;
 mod support;
+mod upstream_faults;

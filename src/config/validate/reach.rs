@@ -133,12 +133,7 @@ fn health(path: &str, raw: &raw::Health, report: &mut Report) -> Option<Health> 
     })
 }
 
-fn trust(
-    path: &str,
-    raw: Option<&raw::Tls>,
-    secrets: &Secrets<'_>,
-    report: &mut Report,
-) -> Trust {
+fn trust(path: &str, raw: Option<&raw::Tls>, secrets: &Secrets<'_>, report: &mut Report) -> Trust {
     let Some(raw) = raw else { return Trust::default() };
     let key = |key: &str| format!("{path}.{key}");
     let ca_path = key("ca_file");

@@ -224,9 +224,13 @@ where
     async fn read(&mut self, body: Body) -> Result<Bytes, GatewayError> {
         let max_bytes = self.whole.max_bytes;
         let until = self.clock.timer(self.asked.deadline);
-        match tokio::time::timeout_at(until, gather(body, max_bytes, Room::unbounded().part())).await {
+        match tokio::time::timeout_at(until, gather(body, max_bytes, Room::unbounded().part()))
+            .await
+        {
             Ok(Ok(Gathered::Whole(body, _))) => Ok(body),
-            Ok(Ok(Gathered::TooLarge(_) | Gathered::NoRoom(_))) => Err(ListingFault::TooLarge { max_bytes }.into()),
+            Ok(Ok(Gathered::TooLarge(_) | Gathered::NoRoom(_))) => {
+                Err(ListingFault::TooLarge { max_bytes }.into())
+            }
             Ok(Err(error)) => Err(match error.downcast_ref::<UpstreamError>() {
                 Some(error) => error.clone().into(),
                 None => GatewayError::FlightLost,

@@ -14,15 +14,28 @@ pub(super) struct Chunks {
 #[derive(Clone, Copy, Debug)]
 enum At {
     /// Of digits so many, which make so much.
-    Size { digits: u8, size: u64 },
-    Extension { size: u64 },
-    SizeLf { size: u64 },
-    Data { left: u64 },
+    Size {
+        digits: u8,
+        size: u64,
+    },
+    Extension {
+        size: u64,
+    },
+    SizeLf {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
     DataCr,
     DataLf,
     /// After the last chunk; of the line at hand so many bytes.
-    Trailer { line: u32 },
-    TrailerLf { line: u32 },
+    Trailer {
+        line: u32,
+    },
+    TrailerLf {
+        line: u32,
+    },
 }
 
 impl Default for At {

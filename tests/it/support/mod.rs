@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod metrics;
 pub(crate) mod raw;
+pub(crate) mod scripted;
 pub(crate) mod upstream;
 
 use std::time::{Duration, SystemTime};
