@@ -4,6 +4,7 @@
 //! request names its host in an absolute URI.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -47,7 +48,31 @@ impl std::fmt::Debug for OnConnected {
     }
 }
 
-/// In a request's extensions: on what connection it may go out.
+/// In a request's extensions: in what way it goes out.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// On what connection.
+    pub connection: Connection,
+    /// What has been tried; none = there is but one replica.
+    pub trail: Option<Trail>,
+}
+
+/// The replica that was asked last; clones are attempts of one request.
+#[derive(Clone, Debug)]
+pub struct Trail(Arc<AtomicU64>);
+
+impl Trail {
+    /// The one that is asked now, in place of the one that was before.
+    fn step(&self, id: u64) {
+        self.0.store(id, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// On what connection a request may go out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Connection {
     /// One that is there, or a new one.
@@ -126,6 +151,11 @@ impl UpstreamClient {
         self.fleet.refuses().map(|retry_after| UpstreamError::Down { retry_after })
     }
 
+    /// For all attempts of one request, so that the next goes elsewhere.
+    pub fn trail(&self) -> Option<Trail> {
+        self.fleet.is_many().then(|| Trail(Arc::new(AtomicU64::new(u64::MAX))))
+    }
+
     /// The replicas, for the status page.
     pub fn status(&self) -> Vec<ReplicaStatus> {
         self.fleet.status()
@@ -144,7 +174,8 @@ impl Service<Request<Full<Bytes>>> for UpstreamClient {
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
         let fleet = Arc::clone(&self.fleet);
         Box::pin(async move {
-            let (replica, going) = fleet.pick()?;
+            let trail = request.extensions().get::<Manner>().and_then(|m| m.trail.clone());
+            let (replica, going) = fleet.pick(trail.as_ref())?;
             replica.send(request, going).await
         })
     }

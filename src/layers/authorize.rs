@@ -61,7 +61,7 @@ where
 }
 
 fn sign(request: FetchRequest) -> Result<(SignedRequest, Generation), GatewayError> {
-    let FetchRequest { method, route, target, body, departure, connection, record, .. } = request;
+    let FetchRequest { method, route, target, body, departure, manner, record, .. } = request;
     let mut headers = request.headers;
     let generation = route.upstream.credential.apply(&mut headers)?;
     let uri = Uri::try_from(format!("{}{target}", route.upstream.base_url))
@@ -70,7 +70,7 @@ fn sign(request: FetchRequest) -> Result<(SignedRequest, Generation), GatewayErr
     *http.method_mut() = method;
     *http.uri_mut() = uri;
     *http.headers_mut() = headers;
-    Ok((SignedRequest { route, http, departure, connection, record }, generation))
+    Ok((SignedRequest { route, http, departure, manner, record }, generation))
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ where
 {
     let upstream = Arc::clone(&request.route.upstream);
     upstream.retry_budget.deposit();
+    request.manner.trail = upstream.client.trail();
     let mut tried = Tried {
         retries_left: upstream.max_retries,
         reauthorized: Once::NotYet,
@@ -89,7 +90,7 @@ where
             }
             Verdict::Reconnect => {
                 tried.reconnected = Once::Already;
-                request.connection = Connection::Fresh;
+                request.manner.connection = Connection::Fresh;
             }
             Verdict::Retry => {
                 if asks_for_patience(&outcome) || !upstream.retry_budget.withdraw() {

@@ -32,7 +32,7 @@ use crate::store::cache::EntryCache;
 use crate::store::credential::{Credential, TokenClient};
 use crate::store::limiter::Limiter;
 use crate::store::purges::Purges;
-use crate::upstream::{Connection, Options, UpstreamClient};
+use crate::upstream::{Manner, Options, UpstreamClient};
 use crate::world::{Client, Clients, Label, Route, Site, Table, Upstream, World};
 
 mod fake;
@@ -219,7 +219,7 @@ impl Rig {
             body: Bytes::new(),
             deadline: self.clock.now() + 30 * SECOND,
             departure: None,
-            connection: Connection::Any,
+            manner: Manner::default(),
             wanted: None,
             urgency: Urgency::Asked,
             joined: None,

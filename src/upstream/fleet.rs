@@ -18,6 +18,7 @@ use tower::balance::p2c::Balance;
 use tower::discover::Change;
 use tower::load::Load;
 
+use super::Trail;
 use super::error::UpstreamError;
 use super::replica::Replica;
 use crate::clock::Clock;
@@ -158,13 +159,21 @@ impl Fleet {
         self.state.lock().refuses(now)
     }
 
-    /// The replica that is asked next.
-    pub(super) fn pick(self: &Arc<Self>) -> Result<(Arc<Replica>, Going), UpstreamError> {
+    /// Whether there may be more than one.
+    pub(super) fn is_many(&self) -> bool {
+        self.reach.places.len() > 1 || self.reach.resolve.is_some()
+    }
+
+    /// The replica that is asked next; another than before, if there is one.
+    pub(super) fn pick(
+        self: &Arc<Self>,
+        trail: Option<&Trail>,
+    ) -> Result<(Arc<Replica>, Going), UpstreamError> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let (replica, role) = match state.probe(now) {
             Some(replica) => (replica, Role::Probe),
-            None => match state.choose() {
+            None => match state.choose(trail.map(Trail::last)) {
                 Some(replica) => (replica, Role::Regular),
                 None => {
                     let retry_after = state.refuses(now).unwrap_or_default();
@@ -172,6 +181,9 @@ impl Fleet {
                 }
             },
         };
+        if let Some(trail) = trail {
+            trail.step(replica.id);
+        }
         // Counted before the lock is let go, so that the next choice sees it.
         replica.in_flight.fetch_add(1, Ordering::Relaxed);
         let going = Going {
@@ -323,8 +335,15 @@ impl State {
         Some(Arc::clone(&member.replica))
     }
 
-    /// One of those that are in: the less busy of two.
-    fn choose(&mut self) -> Option<Arc<Replica>> {
+    /// One of those that are in: the less busy of two. Not the one that was asked before, if there
+    /// is another.
+    fn choose(&mut self, before: Option<u64>) -> Option<Arc<Replica>> {
+        if let Some(before) = before.filter(|before| *before != u64::MAX) {
+            let others = self.members.iter().filter(|m| m.inside && m.replica.id != before);
+            if let Some(other) = others.min_by_key(|member| member.replica.load()) {
+                return Some(Arc::clone(&other.replica));
+            }
+        }
         let mut inside = self.members.iter().filter(|member| member.inside);
         let first = Arc::clone(&inside.next()?.replica);
         if inside.next().is_none() {

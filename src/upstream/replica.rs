@@ -23,7 +23,7 @@ use super::connect::{Connector, connector};
 use super::error::{Detail, Line, Phase, UpstreamError};
 use super::fleet::Going;
 use super::guard::{Wire, WireOf};
-use super::{Connection, OnConnected};
+use super::{Connection, Manner, OnConnected};
 use crate::http::{Body, BoxError};
 use crate::policy::reach::{Options, Place, Reach};
 
@@ -140,7 +140,7 @@ impl Replica {
         let mut connection = capture_connection(&mut request);
         let extensions = request.extensions_mut();
         let on_connected = extensions.remove::<OnConnected>();
-        let client = match extensions.remove::<Connection>().unwrap_or_default() {
+        let client = match extensions.remove::<Manner>().unwrap_or_default().connection {
             Connection::Any => &self.kept,
             Connection::Fresh => &self.fresh,
         };

@@ -26,3 +26,4 @@ mod readme;
 mod reload;
 mod support;
 mod upstream_faults;
+mod upstream_replicas;

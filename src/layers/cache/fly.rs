@@ -23,7 +23,7 @@ use crate::policy::vary::NOT_ASKED;
 use crate::request::{FetchRequest, RoutedRequest, Urgency};
 use crate::store::entry::Entry;
 use crate::store::flight::{Asked, Ticket};
-use crate::upstream::Connection;
+use crate::upstream::Manner;
 use crate::world::Route;
 
 /// A flight about to leave.
@@ -70,7 +70,7 @@ where
                 body,
                 deadline: request.deadline,
                 departure: None,
-                connection: Connection::Any,
+                manner: Manner::default(),
                 wanted: None,
                 urgency: Urgency::Asked,
                 joined: None,
@@ -139,7 +139,7 @@ pub(super) fn question(request: &RoutedRequest, older: Option<&Entry>) -> FetchR
         body: Bytes::new(),
         deadline: request.deadline,
         departure: None,
-        connection: Connection::Any,
+        manner: Manner::default(),
         wanted: None,
         urgency: Urgency::Asked,
         joined: None,

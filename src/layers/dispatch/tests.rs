@@ -48,7 +48,7 @@ fn request(rig: &Rig, base: &str, record: &Arc<Record>) -> SignedRequest {
     SignedRequest {
         route: Arc::clone(&rig.route),
         http,
-        connection: crate::upstream::Connection::Any,
+        manner: crate::upstream::Manner::default(),
         departure: None,
         record: Arc::clone(record),
     }
