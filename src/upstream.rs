@@ -61,14 +61,16 @@ pub struct Manner {
 #[derive(Clone, Debug)]
 pub struct Trail(Arc<AtomicU64>);
 
+const NOBODY: u64 = u64::MAX;
+
 impl Trail {
     /// The one that is asked now, in place of the one that was before.
     fn step(&self, id: u64) {
         self.0.store(id, Ordering::Relaxed);
     }
 
-    fn last(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    fn last(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|id| *id != NOBODY)
     }
 }
 
@@ -153,7 +155,7 @@ impl UpstreamClient {
 
     /// For all attempts of one request, so that the next goes elsewhere.
     pub fn trail(&self) -> Option<Trail> {
-        self.fleet.is_many().then(|| Trail(Arc::new(AtomicU64::new(u64::MAX))))
+        self.fleet.is_many().then(|| Trail(Arc::new(AtomicU64::new(NOBODY))))
     }
 
     /// The replicas, for the status page.

@@ -173,7 +173,7 @@ impl Fleet {
         let mut state = self.state.lock();
         let (replica, role) = match state.probe(now) {
             Some(replica) => (replica, Role::Probe),
-            None => match state.choose(trail.map(Trail::last)) {
+            None => match state.choose(trail.and_then(Trail::last)) {
                 Some(replica) => (replica, Role::Regular),
                 None => {
                     let retry_after = state.refuses(now).unwrap_or_default();
@@ -338,7 +338,7 @@ impl State {
     /// One of those that are in: the less busy of two. Not the one that was asked before, if there
     /// is another.
     fn choose(&mut self, before: Option<u64>) -> Option<Arc<Replica>> {
-        if let Some(before) = before.filter(|before| *before != u64::MAX) {
+        if let Some(before) = before {
             let others = self.members.iter().filter(|m| m.inside && m.replica.id != before);
             if let Some(other) = others.min_by_key(|member| member.replica.load()) {
                 return Some(Arc::clone(&other.replica));
@@ -461,3 +461,6 @@ impl Drop for Going {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

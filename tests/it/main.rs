@@ -27,3 +27,4 @@ mod reload;
 mod support;
 mod upstream_faults;
 mod upstream_replicas;
+mod upstream_way;

@@ -5,6 +5,7 @@ pub(crate) mod child;
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod metrics;
+pub(crate) mod proxy;
 pub(crate) mod raw;
 pub(crate) mod scripted;
 pub(crate) mod upstream;

@@ -129,6 +129,29 @@ async fn connection(mut stream: TcpStream, said: Said, first: &AtomicBool) -> Op
     }
 }
 
+#[tokio::test]
+async fn a_kept_connection_that_ends_is_replaced_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        // The first is answered, the second brings the connection down.
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        let (_, mut first) = connection.accept().await.unwrap().unwrap();
+        first.send_response(http::Response::new(()), true).unwrap();
+        drop(first);
+        drop(connection.accept().await.unwrap().unwrap());
+        drop(connection);
+        let (stream, _) = listener.accept().await.unwrap();
+        let first = AtomicBool::new(false);
+        connection(stream, |_| Vec::new(), &first).await;
+    });
+    let keys = "http2_prior_knowledge = true";
+    let running = super::gateway(address, keys).await;
+    assert_eq!(running.get("/passed/1").await.status, 200);
+    assert_eq!(running.get("/passed/2").await.text(), "good");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_broken_stream_is_taken_for_whole_or_stored() {
     let mut config = "[server]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
