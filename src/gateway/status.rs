@@ -92,9 +92,9 @@ pub(super) fn retire(metrics: &Metrics, old: &World, new: &World) {
         };
         if now.is_none() {
             let id = upstream.id.as_str();
-            Standing::ALL
-                .iter()
-                .for_each(|standing| metrics.forget_replicas(id, standing.as_str()));
+            for standing in Standing::ALL {
+                metrics.forget_replicas(id, standing.as_str());
+            }
         }
         upstream.labels.iter().filter(gone).for_each(|label| label.metrics.retire());
         for pool in &upstream.pools {

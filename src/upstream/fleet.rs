@@ -1,28 +1,29 @@
 //! The replicas of one upstream: which of them is asked next, and which is left alone.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use futures_util::{FutureExt as _, Stream};
-use http::StatusCode;
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tower::Service;
 use tower::balance::p2c::Balance;
 use tower::discover::Change;
-use tower::load::Load;
+
+mod choice;
+mod going;
+
+use choice::{Changes, Choice, Queue};
+pub(super) use going::Going;
+use going::Outcome;
 
 use super::Trail;
 use super::error::UpstreamError;
 use super::replica::Replica;
 use crate::clock::Clock;
-use crate::policy::breaker::{Admission, Blame, Breaker, Company, Role, Turn};
+use crate::policy::breaker::{Admission, Breaker, Company, Role, Turn};
 use crate::policy::reach::{MAX_REPLICAS, Reach};
 
 /// What an upstream's replicas count.
@@ -84,7 +85,7 @@ pub(super) struct Fleet {
 struct State {
     members: Vec<Member>,
     balance: Balance<Changes, ()>,
-    changes: Arc<Mutex<VecDeque<Change<u64, Choice>>>>,
+    changes: Queue,
     next_id: u64,
 }
 
@@ -144,7 +145,7 @@ impl Fleet {
         for (id, place) in (0..).zip(reach.places.iter().take(MAX_REPLICAS)) {
             members.push(Member::new(Replica::new(id, &reach, Some(place), None)?));
         }
-        let changes = Arc::default();
+        let changes = Queue::default();
         let balance = Balance::new(Changes(Arc::clone(&changes)));
         let next_id = members.len() as u64;
         let mut state = State { members, balance, changes, next_id };
@@ -171,27 +172,18 @@ impl Fleet {
     ) -> Result<(Arc<Replica>, Going), UpstreamError> {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        let (replica, role) = match state.probe(now) {
-            Some(replica) => (replica, Role::Probe),
-            None => match state.choose(trail.and_then(Trail::last)) {
-                Some(replica) => (replica, Role::Regular),
-                None => {
-                    let retry_after = state.refuses(now).unwrap_or_default();
-                    return Err(UpstreamError::Down { retry_after });
-                }
-            },
+        let (replica, role) = if let Some(replica) = state.probe(now) {
+            (replica, Role::Probe)
+        } else {
+            let chosen = state.choose(trail.and_then(Trail::last));
+            let wait = || state.refuses(now).unwrap_or_default();
+            (chosen.ok_or_else(|| UpstreamError::Down { retry_after: wait() })?, Role::Regular)
         };
         if let Some(trail) = trail {
             trail.step(replica.id);
         }
         // Counted before the lock is let go, so that the next choice sees it.
-        replica.in_flight.fetch_add(1, Ordering::Relaxed);
-        let going = Going {
-            fleet: Some(Arc::clone(self)),
-            replica: Arc::clone(&replica),
-            role,
-            so_far: SoFar::Nothing,
-        };
+        let going = Going::new(Some(Arc::clone(self)), &replica, role);
         Ok((replica, going))
     }
 
@@ -357,107 +349,6 @@ impl State {
         match self.balance.call(()).now_or_never() {
             Some(Ok(chosen)) => Some(chosen),
             _ => Some(first),
-        }
-    }
-}
-
-/// Who comes and goes, for the balance.
-struct Changes(Arc<Mutex<VecDeque<Change<u64, Choice>>>>);
-
-impl Stream for Changes {
-    type Item = Result<Change<u64, Choice>, Infallible>;
-
-    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.lock().pop_front().map_or(Poll::Pending, |change| Poll::Ready(Some(Ok(change))))
-    }
-}
-
-/// A replica as the balance sees it: always ready, and answers with itself.
-struct Choice(Arc<Replica>);
-
-impl Load for Choice {
-    type Metric = usize;
-
-    fn load(&self) -> usize {
-        self.0.load()
-    }
-}
-
-impl Service<()> for Choice {
-    type Response = Arc<Replica>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Arc<Replica>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, (): ()) -> Self::Future {
-        std::future::ready(Ok(Arc::clone(&self.0)))
-    }
-}
-
-enum Outcome {
-    Good,
-    Bad(Blame),
-    Unknown,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum SoFar {
-    /// No answer yet.
-    Nothing,
-    /// A head, and no more than that is amiss.
-    Head,
-    Told,
-}
-
-/// A request under way. Whatever becomes of it, its replica hears of it once.
-pub(super) struct Going {
-    fleet: Option<Arc<Fleet>>,
-    replica: Arc<Replica>,
-    role: Role,
-    so_far: SoFar,
-}
-
-impl Going {
-    /// One of nobody's, of which the replica hears nothing.
-    pub(super) fn apart(replica: &Arc<Replica>) -> Self {
-        replica.in_flight.fetch_add(1, Ordering::Relaxed);
-        let (replica, so_far) = (Arc::clone(replica), SoFar::Nothing);
-        Self { fleet: None, replica, role: Role::Regular, so_far }
-    }
-
-    /// The answer's head is there.
-    pub(super) fn answered(&mut self, status: StatusCode) {
-        self.so_far = SoFar::Head;
-        if self.fleet.as_ref().is_some_and(|fleet| fleet.reach.faults.contains(&status)) {
-            self.tell(Outcome::Bad(Blame::Faulty));
-        }
-    }
-
-    /// There is no answer, or not a whole one.
-    pub(super) fn failed(&mut self, error: &UpstreamError) {
-        self.tell(error.blame().map_or(Outcome::Unknown, Outcome::Bad));
-    }
-
-    fn tell(&mut self, outcome: Outcome) {
-        if self.so_far != SoFar::Told {
-            self.so_far = SoFar::Told;
-            if let Some(fleet) = &self.fleet {
-                fleet.tell(self.replica.id, self.role, outcome);
-            }
-        }
-    }
-}
-
-impl Drop for Going {
-    fn drop(&mut self) {
-        self.replica.in_flight.fetch_sub(1, Ordering::Relaxed);
-        match self.so_far {
-            SoFar::Head => self.tell(Outcome::Good),
-            SoFar::Nothing => self.tell(Outcome::Unknown),
-            SoFar::Told => {}
         }
     }
 }

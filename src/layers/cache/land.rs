@@ -151,9 +151,9 @@ impl State {
             return Landed::private(Response::from_parts(head, body));
         }
         // Held until the entry counts as one.
-        let (body, _held) = match gather(body, self.limits.max_entry_bytes, self.room.part()).await
+        let (body, _room) = match gather(body, self.limits.max_entry_bytes, self.room.part()).await
         {
-            Ok(Gathered::Whole(body, held)) => (Bytes::copy_from_slice(&body), held),
+            Ok(Gathered::Whole(body, room)) => (Bytes::copy_from_slice(&body), room),
             Ok(Gathered::NoRoom(body)) => {
                 let answer = Response::from_parts(head, body);
                 return Landed::private_by(answer.status(), answer, Because::NoRoom);

@@ -67,9 +67,7 @@ impl Chunks {
 
     fn step(&mut self, byte: u8) -> Result<At, Breach> {
         let next = match (self.at, byte) {
-            (At::Size { digits: 1.., size }, b'\r') | (At::Extension { size }, b'\r') => {
-                At::SizeLf { size }
-            }
+            (At::Size { digits: 1.., size } | At::Extension { size }, b'\r') => At::SizeLf { size },
             (At::Size { digits: 1.., size }, b';') => At::Extension { size },
             (At::Size { digits, size }, _) => {
                 let digit = char::from(byte).to_digit(16).ok_or(Breach::Chunk)?;
@@ -77,7 +75,9 @@ impl Chunks {
                 let digits = digits.checked_add(1).filter(|&n| n <= 15).ok_or(Breach::Chunk)?;
                 At::Size { digits, size: size * 16 + u64::from(digit) }
             }
-            (At::SizeLf { size: 0 }, b'\n') => At::Trailer { line: 0 },
+            (At::SizeLf { size: 0 } | At::TrailerLf { line: 1.. }, b'\n') => {
+                At::Trailer { line: 0 }
+            }
             (At::SizeLf { size: left }, b'\n') => At::Data { left },
             (At::DataCr, b'\r') => At::DataLf,
             (At::DataLf, b'\n') => {
@@ -85,7 +85,6 @@ impl Chunks {
                 At::default()
             }
             (At::Trailer { line }, b'\r') => At::TrailerLf { line },
-            (At::TrailerLf { line: 1.. }, b'\n') => At::Trailer { line: 0 },
             (At::Extension { .. } | At::Trailer { .. }, b'\n' | 0) => return Err(Breach::Chunk),
             (at @ At::Extension { .. }, _) => at,
             (At::Trailer { line }, _) => At::Trailer { line: line.saturating_add(1) },

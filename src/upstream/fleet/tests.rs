@@ -1,5 +1,8 @@
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
+
+use http::StatusCode;
 
 use super::*;
 use crate::policy::breaker::Rules;

@@ -136,12 +136,12 @@ async fn a_kept_connection_that_ends_is_replaced_once() {
     tokio::spawn(async move {
         // The first is answered, the second brings the connection down.
         let (stream, _) = listener.accept().await.unwrap();
-        let mut connection = h2::server::handshake(stream).await.unwrap();
-        let (_, mut first) = connection.accept().await.unwrap().unwrap();
+        let mut served = h2::server::handshake(stream).await.unwrap();
+        let (_, mut first) = served.accept().await.unwrap().unwrap();
         first.send_response(http::Response::new(()), true).unwrap();
         drop(first);
-        drop(connection.accept().await.unwrap().unwrap());
-        drop(connection);
+        drop(served.accept().await.unwrap().unwrap());
+        drop(served);
         let (stream, _) = listener.accept().await.unwrap();
         let first = AtomicBool::new(false);
         connection(stream, |_| Vec::new(), &first).await;
