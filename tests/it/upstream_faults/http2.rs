@@ -159,7 +159,7 @@ async fn no_broken_stream_is_taken_for_whole_or_stored() {
         .to_owned();
     for (number, (_, said)) in CASES.iter().enumerate() {
         let address = server(*said).await;
-        config += &format!(
+        let upstream = format!(
             "[upstreams.u{number}]\nmount = \"/{number}\"\nbase_url = \"http://{address}\"\n\
              http2_prior_knowledge = true\nmax_retries = 0\nfirst_byte_timeout = \"400ms\"\n\
              total_timeout = \"800ms\"\nauth = {{ kind = \"none\" }}\n\
@@ -167,6 +167,7 @@ async fn no_broken_stream_is_taken_for_whole_or_stored() {
              cache = {{ mode = \"override\", fresh = \"1m\" }}\n\
              [[upstreams.u{number}.endpoints]]\nid = \"passed\"\npath = \"/passed\"\n"
         );
+        config.push_str(&upstream);
     }
     let running = std::sync::Arc::new(start(&config, clock()).await);
     let asks = CASES.iter().enumerate().map(|(number, (name, _))| {
