@@ -67,3 +67,22 @@ async fn every_such_attempt_pays() {
     let spent = running.metrics().await.sum("weir_limit_spent_total", &[("label", "l")]);
     assert_eq!((spent, upstream.asked.lock().unwrap().len()), (3, 3));
 }
+
+#[tokio::test]
+async fn the_second_attempt_is_on_a_new_connection_however_many_are_kept() {
+    let upstream = Scripted::start(|_, _| {
+        // So slowly that several are asked at a time.
+        let slowly = Act::Drip(GOOD.into(), std::time::Duration::from_millis(2));
+        vec![slowly, Act::Next, Act::Close]
+    })
+    .await;
+    let running = gateway(upstream.address, "").await;
+    let asks = (0..4).map(|n| {
+        let client = running.client();
+        async move { client.get(&format!("/passed/{n}")).await.status }
+    });
+    assert_eq!(crate::support::join_all(asks.collect::<Vec<_>>()).await, [200; 4]);
+    assert_eq!(running.get("/passed/5").await.text(), "good");
+    let asked: Vec<_> = upstream.asked.lock().unwrap().iter().map(|(_, n)| *n).collect();
+    assert_eq!((asked.len(), asked.last()), (6, Some(&4)), "{asked:?}");
+}
