@@ -99,11 +99,16 @@ impl Framing {
         matches!(self.at, At::Spoilt)
     }
 
-    /// A request begins.
+    /// A request begins. Where one is awaited already, it is this one: what was taken for its
+    /// beginning was the rest of another, whose answer had come before it was whole.
     pub fn asked(&mut self, asked: Asked) {
-        if self.is_at_rest() {
-            self.interim = 0;
-            self.at = At::Head(asked, Head::default());
+        match &mut self.at {
+            At::Rest => {
+                self.interim = 0;
+                self.at = At::Head(asked, Head::default());
+            }
+            At::Head(before, head) if head.is_empty() => *before = asked,
+            _ => {}
         }
     }
 

@@ -20,7 +20,7 @@ use tower::Service;
 use super::error::{Detail, UpstreamError};
 use super::guard::Guarding;
 use crate::http::BoxError;
-use crate::policy::reach::{Egress, Options};
+use crate::policy::reach::{Egress, Place, Reach};
 use crate::policy::trust::{SystemRoots, Trust};
 
 /// Makes connections to one replica.
@@ -28,11 +28,13 @@ pub(super) type Connector = Guarding<Bounded<HttpsConnector<Dial>>>;
 
 /// Plain or TLS as the URI says; HTTP/2 where the upstream agrees to it.
 pub(super) fn connector(
-    trust: &Trust,
-    options: &Options,
-    egress: Option<&Egress>,
+    reach: &Reach,
+    tls: &ClientConfig,
+    place: Option<&Place>,
     address: Option<SocketAddr>,
 ) -> Result<Connector, UpstreamError> {
+    let (trust, options) = (&reach.trust, &reach.options);
+    let egress = place.and_then(|place| place.egress.as_ref());
     let resolver = address.map_or_else(|| Resolver::System(GaiResolver::new()), Resolver::Fixed);
     let mut tcp = HttpConnector::new_with_resolver(resolver);
     tcp.enforce_http(false);
@@ -42,7 +44,7 @@ pub(super) fn connector(
         None => Dial::Direct(tcp),
         Some(egress) => Dial::Through(through(egress, tcp)?),
     };
-    let mut connector = HttpsConnectorBuilder::new().with_tls_config(tls(trust)?).https_or_http();
+    let mut connector = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
     if let Some(name) = &trust.server_name {
         connector = connector.with_server_name_resolver(FixedServerNameResolver::new(name.clone()));
     }
@@ -65,7 +67,8 @@ fn through(
     Ok(tunnel.with_auth(value.map_err(|error| UpstreamError::Connect(Detail::of(&error)))?))
 }
 
-fn tls(trust: &Trust) -> Result<ClientConfig, UpstreamError> {
+/// Made once for all replicas: the authorities of a system are many.
+pub(super) fn tls(trust: &Trust) -> Result<ClientConfig, UpstreamError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
+use rustls::ClientConfig;
 use tower::Service;
 use tower::balance::p2c::Balance;
 use tower::discover::Change;
@@ -20,6 +21,7 @@ pub(super) use going::Going;
 use going::Outcome;
 
 use super::Trail;
+use super::connect;
 use super::error::UpstreamError;
 use super::replica::Replica;
 use crate::clock::Clock;
@@ -77,6 +79,7 @@ pub struct ReplicaStatus {
 pub(super) struct Fleet {
     upstream: String,
     pub(super) reach: Reach,
+    tls: ClientConfig,
     pub(super) clock: Clock,
     pub(super) counts: Counts,
     state: Mutex<State>,
@@ -138,12 +141,13 @@ impl Fleet {
         clock: Clock,
         counts: Counts,
     ) -> Result<Self, UpstreamError> {
+        let tls = connect::tls(&reach.trust)?;
         let mut members = Vec::new();
         if reach.places.is_empty() {
-            members.push(Member::new(Replica::new(0, &reach, None, None)?));
+            members.push(Member::new(Replica::new(0, &reach, &tls, None, None)?));
         }
         for (id, place) in (0..).zip(reach.places.iter().take(MAX_REPLICAS)) {
-            members.push(Member::new(Replica::new(id, &reach, Some(place), None)?));
+            members.push(Member::new(Replica::new(id, &reach, &tls, Some(place), None)?));
         }
         let changes = Queue::default();
         let balance = Balance::new(Changes(Arc::clone(&changes)));
@@ -151,7 +155,7 @@ impl Fleet {
         let mut state = State { members, balance, changes, next_id };
         state.sort_out();
         let upstream = upstream.to_owned();
-        Ok(Self { upstream, reach, clock, counts, state: Mutex::new(state) })
+        Ok(Self { upstream, reach, tls, clock, counts, state: Mutex::new(state) })
     }
 
     /// For how long nobody is asked; none = somebody may be.
@@ -259,7 +263,7 @@ impl Fleet {
             if !state.members.iter().any(known) {
                 let id = state.next_id;
                 state.next_id += 1;
-                let replica = Replica::new(id, &self.reach, place, Some(*address))?;
+                let replica = Replica::new(id, &self.reach, &self.tls, place, Some(*address))?;
                 state.members.push(Member::new(replica));
             }
         }
@@ -286,6 +290,9 @@ impl Fleet {
     }
 }
 
+/// So many comings and goings are looked at together.
+const MOST_CHANGES: usize = 2 * MAX_REPLICAS;
+
 impl State {
     /// Who is in: those that are well and not ejected; if nobody is well, all who are not ejected,
     /// because one that answers badly is better than none.
@@ -304,6 +311,12 @@ impl State {
                 _ => {}
             }
             member.inside = inside;
+        }
+        let is_long = changes.len() > MOST_CHANGES;
+        drop(changes);
+        // Where nobody asks for a replica nobody looks at who comes and goes.
+        if is_long {
+            drop(self.balance.poll_ready(&mut Context::from_waker(Waker::noop())));
         }
     }
 

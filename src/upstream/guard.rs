@@ -20,16 +20,23 @@ use crate::policy::framing::{Asked, Breach, Framing};
 const SCRATCH: usize = 16 * 1024;
 
 /// What is known of a connection beyond its life in the pool.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Wire {
+    is_http1: bool,
     uses: AtomicU32,
     heard: AtomicBool,
 }
 
 impl Wire {
-    /// A request goes out on it.
-    pub(super) fn used(&self) {
-        self.uses.fetch_add(1, Ordering::Relaxed);
+    fn new(is_http1: bool) -> Self {
+        Self { is_http1, uses: AtomicU32::new(0), heard: AtomicBool::new(false) }
+    }
+
+    /// A request has been given to it. HTTP/1 tells when it is written.
+    pub(super) fn taken(&self) {
+        if !self.is_http1 {
+            self.uses.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// It had been kept from an earlier request, and nothing came back for this one: the other
@@ -89,7 +96,7 @@ where
                 framing: Framing::default(),
                 scratch: vec![0; SCRATCH].into_boxed_slice(),
             });
-            Ok(Guarded { inner, check, wire: Arc::default() })
+            Ok(Guarded { inner, check, wire: Arc::new(Wire::new(is_http1)) })
         })
     }
 }
@@ -145,11 +152,12 @@ impl<T: Read + Unpin> Read for Guarded<T> {
 impl<T> Guarded<T> {
     /// After these bytes have been written, or some of them.
     fn wrote(&mut self, bytes: &[u8]) {
-        if let Some(check) = self.check.as_mut().filter(|check| check.framing.is_at_rest()) {
-            let is_head = bytes.starts_with(b"HEAD ");
-            check.framing.asked(if is_head { Asked::ForHead } else { Asked::ForAll });
+        let Some(Check { framing, .. }) = &mut self.check else { return };
+        if framing.is_at_rest() {
+            self.wire.uses.fetch_add(1, Ordering::Relaxed);
             self.wire.heard.store(false, Ordering::Relaxed);
         }
+        framing.asked(if bytes.starts_with(b"HEAD ") { Asked::ForHead } else { Asked::ForAll });
     }
 }
 

@@ -17,7 +17,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use pin_project_lite::pin_project;
-use tokio::time::Sleep;
+use rustls::ClientConfig;
+use tokio::time::{Instant, Sleep};
 
 use super::connect::{Connector, connector};
 use super::error::{Detail, Line, Phase, UpstreamError};
@@ -57,12 +58,12 @@ impl Replica {
     pub(super) fn new(
         id: u64,
         reach: &Reach,
+        tls: &ClientConfig,
         place: Option<&Place>,
         address: Option<SocketAddr>,
     ) -> Result<Self, UpstreamError> {
         let options = reach.options;
-        let egress = place.and_then(|place| place.egress.as_ref());
-        let connector = connector(&reach.trust, &options, egress, address)?;
+        let connector = connector(reach, tls, place, address)?;
         let client = |idle| {
             Client::builder(TokioExecutor::new())
                 .timer(TokioTimer::new())
@@ -128,8 +129,12 @@ impl Replica {
         };
         going.answered(head.status);
         let is_http2 = head.version == Version::HTTP_2;
-        let body = Body::stream(Timed { body, total, going, is_http2 });
-        Ok(Response::from_parts(head, body))
+        let (gap, ends) = (self.options.first_byte_timeout, total.deadline());
+        // The same timer watches for silence from now on.
+        let mut timer = total;
+        timer.as_mut().reset(tokio::time::sleep(gap).deadline().min(ends));
+        let body = Timed { body, timer, ends, gap, moved: false, going, is_http2 };
+        Ok(Response::from_parts(head, Body::stream(body)))
     }
 
     async fn head(
@@ -153,7 +158,7 @@ impl Replica {
             answer = &mut answer => return answer.map_err(failed),
             connected = tokio::time::timeout(self.options.connect_timeout, connected) => {
                 drop(connected.map_err(|_elapsed| UpstreamError::Timeout(Phase::Connect))?);
-                wire(&captured).inspect(|wire| wire.used());
+                wire(&captured).inspect(|wire| wire.taken());
                 if let Some(OnConnected(tell)) = on_connected {
                     tell();
                 }
@@ -182,11 +187,16 @@ fn line(connection: &CaptureConnection) -> Line {
 }
 
 pin_project! {
-    /// An answer's body that ends, one way or another, when its time is up.
+    /// An answer's body that ends, one way or another, when its time is up, or when nothing has
+    /// come for so long.
     struct Timed {
         #[pin]
         body: Incoming,
-        total: Pin<Box<Sleep>>,
+        timer: Pin<Box<Sleep>>,
+        ends: Instant,
+        gap: Duration,
+        // Whether anything has come since the timer was set.
+        moved: bool,
         going: Going,
         is_http2: bool,
     }
@@ -205,10 +215,23 @@ impl http_body::Body for Timed {
             going.failed(&error);
             Poll::Ready(Some(Err(error.into())))
         };
-        if this.total.as_mut().poll(cx).is_ready() {
+        let rang = this.timer.as_mut().poll(cx).is_ready();
+        if rang && this.timer.deadline() >= *this.ends {
             return failed(this.going, UpstreamError::Timeout(Phase::Body));
         }
-        match ready!(this.body.as_mut().poll_frame(cx)) {
+        let polled = this.body.as_mut().poll_frame(cx);
+        // What is there is no silence, however late it is looked at.
+        *this.moved |= polled.is_ready();
+        if rang {
+            if !std::mem::take(this.moved) {
+                return failed(this.going, UpstreamError::Timeout(Phase::Body));
+            }
+            this.timer.as_mut().reset(tokio::time::sleep(*this.gap).deadline().min(*this.ends));
+            if this.timer.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        match ready!(polled) {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
             Some(Err(error)) => failed(this.going, UpstreamError::Body(Detail::of(&error))),
             // RFC 9113, section 8.1: a stream that was reset without an error is no whole answer

@@ -198,6 +198,29 @@ async fn each_phase_has_its_own_limit() {
     assert!(error.is_timeout() && !error.is_retryable());
 }
 
+#[tokio::test]
+async fn an_answer_that_stops_is_given_up_and_one_that_drips_is_not() {
+    let (stuck, _heads) = raw(&["HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"], false).await;
+    let gap = Duration::from_millis(200);
+    let options = Options { first_byte_timeout: gap, ..PATIENT };
+    let error = body_of(exchange(options, get("http", stuck)).await.unwrap()).await.unwrap_err();
+    assert!(matches!(error, UpstreamError::Timeout(Phase::Body)), "{error:?}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+        for byte in b"abcdefghi" {
+            tokio::time::sleep(gap / 3).await;
+            stream.write_all(&[*byte]).await.unwrap();
+        }
+    });
+    let answer = exchange(options, get("http", addr)).await.unwrap();
+    assert_eq!(body_of(answer).await.unwrap(), "abcdefghi");
+}
+
 struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,

@@ -26,6 +26,10 @@ pub(super) enum Length {
 }
 
 impl Head {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// How many bytes belong to it, and whether it is whole.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(usize, bool), Breach> {
         for (at, &byte) in bytes.iter().enumerate() {

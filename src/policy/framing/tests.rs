@@ -55,6 +55,19 @@ fn what_follows_an_answer_is_not_passed_on() {
 }
 
 #[test]
+fn an_answer_before_its_request_was_whole_does_not_confuse_the_next() {
+    let mut framing = Framing::default();
+    framing.asked(Asked::ForAll);
+    let early = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\n\r\n";
+    assert_eq!(framing.read(early), Ok(early.len()));
+    // The rest of the first, and then the next.
+    framing.asked(Asked::ForAll);
+    framing.asked(Asked::ForHead);
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n";
+    assert_eq!((framing.read(head), framing.is_at_rest()), (Ok(head.len()), true));
+}
+
+#[test]
 fn every_breach_is_found() {
     let head = |fields: &str| format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
     let chunked = |body: &str| head("transfer-encoding: chunked\r\n") + body;

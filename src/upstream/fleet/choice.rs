@@ -14,7 +14,7 @@ use tower::load::Load;
 
 use crate::upstream::replica::Replica;
 
-/// Who came and went since it was last looked at; at most twice as many as there are replicas.
+/// Who came and went since it was last looked at.
 pub(super) type Queue = Arc<Mutex<VecDeque<Change<u64, Choice>>>>;
 
 /// The same, for the balance. It is asked whenever somebody chooses, and wakes nobody.

@@ -144,6 +144,25 @@ async fn nobody_well_is_no_reason_to_ask_nobody() {
     assert_eq!((fleet.counts.healthy.get(), fleet.counts.unhealthy.get()), (4, 6));
 }
 
+#[tokio::test]
+async fn coming_and_going_while_nobody_asks_is_bounded_and_known_afterwards() {
+    let health = Asking {
+        path: "/".to_owned(),
+        interval: SECOND,
+        timeout: SECOND,
+        unhealthy: 1,
+        healthy: 1,
+    };
+    let fleet = fleet(Reach { health: Some(health), ..reach(&["a:1", "b:1"]) });
+    for n in 0..5000 {
+        fleet.asked_how_it_is(0, n % 2 == 1);
+    }
+    assert!(fleet.state.lock().changes.lock().len() <= MOST_CHANGES);
+    let mut asked = [0; 2];
+    (0..100).for_each(|_| asked[usize::try_from(fleet.pick(None).unwrap().0.id).unwrap()] += 1);
+    assert!(asked[0] > 20 && asked[1] > 20, "{asked:?}");
+}
+
 /// Answers in turn; the last answer for ever.
 fn lookup(answers: Vec<io::Result<Vec<SocketAddr>>>) -> Lookup {
     let answers = Mutex::new(VecDeque::from(answers));
