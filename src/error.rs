@@ -274,7 +274,8 @@ mod tests {
         });
         let refused = Refused { reason: Reason::Day, retry_after: wait };
         let unaffordable = GatewayError::Unaffordable { rest: 3, refused, quota: Arc::default() };
-        let down = UpstreamError::Down { retry_after: wait }.into();
+        let down = GatewayError::from(UpstreamError::Down { retry_after: wait });
+        assert!(!down.is_lasting(), "it ends on its own, and costs nothing");
         let others = [GatewayError::Overloaded, unaffordable, down];
         let mut codes = std::collections::HashSet::new();
         for error in limited.into_iter().chain(others) {
