@@ -203,8 +203,10 @@ async fn an_answer_that_stops_is_given_up_and_one_that_drips_is_not() {
     let (stuck, _heads) = raw(&["HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"], false).await;
     let gap = Duration::from_millis(200);
     let options = Options { first_byte_timeout: gap, ..PATIENT };
+    let begun = Clock::system().now();
     let error = body_of(exchange(options, get("http", stuck)).await.unwrap()).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Timeout(Phase::Body)), "{error:?}");
+    assert!(Clock::system().now() - begun < PATIENT.total_timeout / 2, "not by total_timeout");
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();

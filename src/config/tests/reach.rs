@@ -43,6 +43,24 @@ fn replicas_differ_by_host_and_port_alone() {
 }
 
 #[test]
+fn the_environment_may_say_where_an_upstream_is() {
+    let variables = [
+        ("WEIR_UPSTREAMS__A__BASE_URL", "http://127.0.0.1:7"),
+        ("WEIR_UPSTREAMS__A__EGRESS_PROXY", "http://u:hunter2@own:8"),
+        ("WEIR_UPSTREAMS__A__BREAKER__FAILURES", "7"),
+    ];
+    for keys in [URL, r#"base_url = ["http://a", "http://b"]"#] {
+        let loaded = good_with(&zoom(keys, ""), &variables);
+        let upstream = only(&loaded);
+        assert_eq!((upstream.reach.places.len(), upstream.base_url.port_u16()), (1, Some(7)));
+        assert_eq!(upstream.reach.breaker.failures, 7);
+        assert!(upstream.reach.places[0].egress.is_some());
+        assert!(!format!("{loaded:?}").contains("hunter2"));
+        assert!(!loaded.warnings.iter().any(|w| w.to_string().contains("password")));
+    }
+}
+
+#[test]
 fn figures_that_make_no_sense_are_faults() {
     for (table, why) in [
         ("[upstreams.a.breaker]\nopen = \"0s\"", "breaker.open: is zero"),

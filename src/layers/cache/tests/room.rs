@@ -68,10 +68,16 @@ async fn beyond_the_bound_an_answer_passes_through_whole_and_unstored_for_that_m
     // It holds what it has begun to read until that is passed on.
     drop(passed);
 
+    // That there was no room is not remembered: it is still one answer for all who ask.
     drop(rest);
     assert_eq!(text(slow.await.unwrap().unwrap()).await, "y".repeat(40));
-    let stored = ask("b").await.unwrap();
+    let before = fake.calls();
+    let both = [start(&cache, rig.ask(Method::GET, "b")), start(&cache, rig.ask(Method::GET, "b"))];
+    let [stored, joined] = both.map(|task| async { task.await.unwrap().unwrap() });
+    let (stored, joined) = (stored.await, joined.await);
     assert!(field(&stored, "cache-status").ends_with("stored"), "there is room again");
+    assert!(field(&joined, "cache-status").ends_with("collapsed"));
+    assert_eq!(fake.calls(), before + 1);
     drop(stored.into_body().collect().await.unwrap());
     assert!(field(&ask("b").await.unwrap(), "cache-status").contains("hit"));
     for n in 0..20 {
