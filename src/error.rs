@@ -211,6 +211,10 @@ impl GatewayError {
                 (503, "overloaded", "Overloaded", Level::Warn, Some(Duration::from_secs(1)))
             }
             Self::Deadline => (504, "deadline", "Gateway timeout", Level::Warn, None),
+            Self::Upstream(UpstreamError::Down { retry_after }) => {
+                // It has been said once, when it was found out.
+                (503, "upstream-down", "Upstream down", Level::Silent, Some(*retry_after))
+            }
             Self::Upstream(error) if error.is_timeout() => {
                 (504, "upstream-timeout", "Gateway timeout", Level::Warn, None)
             }
@@ -228,7 +232,12 @@ impl GatewayError {
 
     /// Whether asking again in a moment would most likely end the same way, at the same cost.
     pub fn is_lasting(&self) -> bool {
-        matches!(self, Self::Upstream(_) | Self::Credential(_))
+        match self {
+            // It costs nothing as it is, and ends on its own.
+            Self::Upstream(UpstreamError::Down { .. }) => false,
+            Self::Upstream(_) | Self::Credential(_) => true,
+            _ => false,
+        }
     }
 
     /// Whether the budget is what stands in the way.
@@ -301,7 +310,9 @@ mod tests {
         });
         let refused = Refused { reason: Reason::Day, retry_after: wait };
         let unaffordable = GatewayError::Unaffordable { rest: 3, refused, quota: Arc::default() };
-        let others = [GatewayError::Overloaded, unaffordable];
+        let down = GatewayError::from(UpstreamError::Down { retry_after: wait });
+        assert!(!down.is_lasting(), "it ends on its own, and costs nothing");
+        let others = [GatewayError::Overloaded, unaffordable, down];
         let mut codes = std::collections::HashSet::new();
         for error in limited.into_iter().chain(others) {
             let row = error.row();

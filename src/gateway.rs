@@ -137,6 +137,7 @@ impl Gateway {
             entries,
             cache_limits: CacheLimits {
                 max_entry_bytes: settings.cache.max_entry_bytes,
+                max_fetching_bytes: settings.cache.max_fetching_bytes,
                 remember_uncacheable: settings.cache.remember_uncacheable,
                 remember_failure: settings.cache.remember_failure,
             },

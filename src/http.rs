@@ -1,5 +1,7 @@
 //! The body type every zone speaks, and small HTTP helpers that belong to no layer.
 
+mod room;
+
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,6 +11,8 @@ use http::header::{self, HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, StreamBody};
+
+pub use room::{Grown, Held, Room};
 
 /// Any error a body or a connector may carry.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -150,15 +154,17 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) {
 /// A body that has been read up to a limit.
 #[derive(Debug)]
 pub enum Gathered {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it, and the room that it takes.
+    Whole(Bytes, Held),
     /// There is more; nothing of it is lost.
     TooLarge(Body),
+    /// There may be more, and no room to hold it; nothing of it is lost.
+    NoRoom(Body),
 }
 
 /// Reads a body into memory, unless it turns out larger than the limit.
-pub async fn gather(body: Body, limit: usize) -> Result<Gathered, BoxError> {
-    gather_until(std::future::pending(), body, limit).await
+pub async fn gather(body: Body, limit: usize, held: Held) -> Result<Gathered, BoxError> {
+    gather_until(std::future::pending(), body, limit, held).await
 }
 
 /// The same, unless it takes too long: then there is more, too.
@@ -166,31 +172,45 @@ pub async fn gather_until(
     too_late: impl Future<Output = ()>,
     mut body: Body,
     limit: usize,
+    mut held: Held,
 ) -> Result<Gathered, BoxError> {
     let mut too_late = pin!(too_late);
     if http_body::Body::size_hint(&body).lower() > limit as u64 {
         return Ok(Gathered::TooLarge(body));
     }
     let mut begun = BytesMut::new();
-    while begun.len() <= limit {
+    let mut grown = Grown::Yes;
+    while grown == Grown::Yes && begun.len() <= limit {
         let frame = tokio::select! {
             biased;
             frame = body.frame() => frame,
             () = &mut too_late => break,
         };
-        let Some(frame) = frame else { return Ok(Gathered::Whole(begun.freeze())) };
+        let Some(frame) = frame else { return Ok(Gathered::Whole(begun.freeze(), held)) };
         if let Ok(data) = frame?.into_data() {
+            // What has been read is passed on either way.
+            grown = held.grow(data.len());
             begun.extend_from_slice(&data);
         }
     }
-    let whole = Continued { begun: begun.freeze(), rest: body };
-    Ok(Gathered::TooLarge(Body::stream(whole)))
+    let whole = Body::stream(Continued { begun: Some((begun.freeze(), held)), rest: body });
+    Ok(match grown {
+        Grown::Yes => Gathered::TooLarge(whole),
+        Grown::No => Gathered::NoRoom(whole),
+    })
 }
 
 /// A body whose beginning has been read already.
 struct Continued {
-    begun: Bytes,
+    /// Until it is passed on, with the room that it takes.
+    begun: Option<(Bytes, Held)>,
     rest: Body,
+}
+
+impl Continued {
+    fn ahead(&self) -> usize {
+        self.begun.as_ref().map_or(0, |(begun, _)| begun.len())
+    }
 }
 
 impl http_body::Body for Continued {
@@ -201,18 +221,18 @@ impl http_body::Body for Continued {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if self.begun.is_empty() {
-            return Pin::new(&mut self.rest).poll_frame(cx);
+        match self.begun.take().filter(|(begun, _)| !begun.is_empty()) {
+            Some((begun, _)) => Poll::Ready(Some(Ok(Frame::data(begun)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
         }
-        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.begun)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.begun.is_empty() && self.rest.is_end_stream()
+        self.ahead() == 0 && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let begun = self.begun.len() as u64;
+        let begun = self.ahead() as u64;
         let rest = self.rest.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower() + begun);

@@ -116,6 +116,26 @@ impl Metrics {
         self.families.retries(upstream)
     }
 
+    /// `weir_upstream_ejections_total` of one upstream.
+    pub fn ejections(&self, upstream: &str) -> Counter {
+        self.families.ejections(upstream)
+    }
+
+    /// `weir_upstream_health_checks_total` of one upstream; `result` is "healthy" or "unhealthy".
+    pub fn health_checks(&self, upstream: &str, result: &'static str) -> Counter {
+        self.families.health_checks(upstream, result)
+    }
+
+    /// How many replicas stand so; set before encoding.
+    pub fn replicas(&self, upstream: &str, state: &'static str, count: usize) {
+        self.families.replicas(upstream, state, count);
+    }
+
+    /// An upstream is not configured any more.
+    pub fn forget_replicas(&self, upstream: &str, state: &'static str) {
+        self.families.forget_replicas(upstream, state);
+    }
+
     /// A day's pool: its highest alarm, what others have spent, and whether our own spend would
     /// survive a crash; set before encoding.
     pub fn day(&self, upstream: &str, pool: &str, alarm: u8, others: u32, durable: bool) {

@@ -17,6 +17,7 @@ use crate::policy::cache_key::CacheKey;
 use crate::policy::listing::Extent;
 use crate::store::flight::{Joined, Wanted};
 use crate::store::limiter::Departure;
+use crate::upstream::Manner;
 use crate::world::{Client, Route, World};
 
 /// Edge zone: anything a client can send.
@@ -101,6 +102,8 @@ pub struct FetchRequest {
     pub deadline: Instant,
     /// To be told when it leaves, if it spends a token.
     pub departure: Option<Departure>,
+    /// In what way it goes out.
+    pub manner: Manner,
     /// Whether anybody waits for the answer; none = somebody does.
     pub wanted: Option<Wanted>,
     /// How soon it is needed.
@@ -137,6 +140,8 @@ pub struct SignedRequest {
     pub http: http::Request<Full<Bytes>>,
     /// To be told when it leaves, if it spends a token.
     pub departure: Option<Departure>,
+    /// In what way it goes out.
+    pub manner: Manner,
     /// What will be said about it.
     pub record: Arc<Record>,
 }

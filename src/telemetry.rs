@@ -4,6 +4,7 @@
 mod access_line;
 mod access_log;
 mod panics;
+mod rare;
 
 use std::io::{IsTerminal as _, stderr};
 
@@ -13,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use self::access_line::AccessLine;
 pub use self::access_log::AccessLog;
+pub use self::rare::Rare;
 
 type BoxedSubscriber = Box<dyn tracing::Subscriber + Send + Sync>;
 

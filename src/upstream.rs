@@ -1,62 +1,42 @@
-//! The way to an upstream: a pooled hyper client as a service, with three time limits.
+//! The way to an upstream: its replicas, each with pooled connections and three time limits.
 //!
 //! Redirects are not followed and nothing is decompressed: the answer is passed on as it came. The
 //! request names its host in an absolute URI.
 
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response, Version, header};
-use http_body::{Frame, SizeHint};
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use pin_project_lite::pin_project;
-use rustls::{ClientConfig, RootCertStore};
-use tokio::time::Sleep;
+use tokio_util::task::AbortOnDropHandle;
 use tower::Service;
 
-use crate::http::{Body, BoxError};
+use crate::clock::Clock;
+use crate::http::Body;
+use crate::policy::breaker::Rules;
+use crate::policy::reach::{Place, Reach};
+use crate::policy::trust::Trust;
 
 mod connect;
 mod error;
+mod fleet;
+mod guard;
+mod replica;
+mod watch;
 
-use connect::Bounded;
-pub use error::{Detail, Phase, UpstreamError};
-
-/// More idle connections to one host are closed.
-const MAX_IDLE_PER_HOST: usize = 64;
-
-/// A busy HTTP/2 connection that answers no ping for this long is given up, or every request would
-/// time out on it until TCP does the same.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
+pub use crate::policy::reach::Options;
+pub use error::{Detail, Line, Phase, UpstreamError};
+use fleet::Fleet;
+pub use fleet::{Counts, ReplicaStatus, Standing};
+use watch::{Lookup, system_lookup};
 
 /// A token endpoint's answer is small and soon there.
 const TOKEN_ANSWER_MAX: usize = 64 * 1024;
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How to reach an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// How long a connection (name, TCP and TLS) may take.
-    pub connect_timeout: Duration,
-    /// From having a connection until the answer's head.
-    pub first_byte_timeout: Duration,
-    /// From the call until the end of the answer.
-    pub total_timeout: Duration,
-    /// How long an unused connection is kept.
-    pub idle_timeout: Duration,
-    /// Speak HTTP/2 only, without negotiation.
-    pub http2_prior_knowledge: bool,
-}
 
 /// In a request's extensions: called once there is a connection and the request goes out on it.
 #[derive(Clone)]
@@ -68,78 +48,119 @@ impl std::fmt::Debug for OnConnected {
     }
 }
 
-/// Sends requests to upstreams. Clones share the connections.
-#[derive(Clone, Debug)]
-pub struct UpstreamClient {
-    client: Client<Bounded<HttpsConnector<HttpConnector>>, Full<Bytes>>,
-    options: Options,
+/// In a request's extensions: in what way it goes out.
+#[derive(Clone, Debug, Default)]
+pub struct Manner {
+    /// On what connection.
+    pub connection: Connection,
+    /// What has been tried; none = there is but one replica.
+    pub trail: Option<Trail>,
 }
 
+/// The replica that was asked last; clones are attempts of one request.
+#[derive(Clone, Debug)]
+pub struct Trail(Arc<AtomicU64>);
+
+const NOBODY: u64 = u64::MAX;
+
+impl Trail {
+    /// The one that is asked now, in place of the one that was before.
+    fn step(&self, id: u64) {
+        self.0.store(id, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|id| *id != NOBODY)
+    }
+}
+
+/// On what connection a request may go out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connection {
+    /// One that is there, or a new one.
+    #[default]
+    Any,
+    /// A new one, which is closed afterwards.
+    Fresh,
+}
+
+/// Sends requests to an upstream. Clones share the replicas and their connections.
+#[derive(Clone, Debug)]
+pub struct UpstreamClient {
+    fleet: Arc<Fleet>,
+    /// Ends with the last clone.
+    _tasks: Arc<Vec<AbortOnDropHandle<()>>>,
+}
+
+/// Never: there is nothing to give up on one's own.
+const NO_BREAKER: Rules =
+    Rules { failures: u32::MAX, open: Duration::ZERO, open_max: Duration::ZERO };
+
 impl UpstreamClient {
-    /// Trusts the system's certificate authorities, or Mozilla's where the system has none.
+    /// Goes where each request's URI says. Trusts the system's certificate authorities, or
+    /// Mozilla's where the system has none.
     pub fn new(options: Options) -> Result<Self, UpstreamError> {
-        Self::trusting(Arc::clone(trusted_roots()), options)
+        Self::trusting(Trust::default(), options, None)
     }
 
-    fn trusting(roots: Arc<RootCertStore>, options: Options) -> Result<Self, UpstreamError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| UpstreamError::Tls(Detail::of(&error)))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector = connect::connector(tls, &options);
-        let client = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(options.idle_timeout)
-            .pool_max_idle_per_host(MAX_IDLE_PER_HOST)
-            .http2_only(options.http2_prior_knowledge)
-            .http2_keep_alive_interval(PING_EVERY)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .build(connector);
-        Ok(Self { client, options })
+    fn trusting(
+        trust: Trust,
+        options: Options,
+        place: Option<Place>,
+    ) -> Result<Self, UpstreamError> {
+        let reach = Reach {
+            options,
+            trust,
+            places: place.into_iter().collect(),
+            resolve: None,
+            breaker: NO_BREAKER,
+            health: None,
+            faults: Vec::new(),
+        };
+        Self::to("", reach, Clock::system(), Counts::default())
     }
 
-    async fn send(
-        self,
-        mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<Body>, UpstreamError> {
-        // What the client spoke is no matter here, and the host is the URI's.
-        *request.version_mut() = Version::HTTP_11;
-        request.headers_mut().remove(header::HOST);
-        let mut total = Box::pin(tokio::time::sleep(self.options.total_timeout));
-        let (head, body) = self.head(request, total.as_mut()).await?.into_parts();
-        Ok(Response::from_parts(head, Body::stream(Timed { body, total })))
+    /// Goes to the replicas of an upstream. Needs a tokio runtime if names are looked up again or
+    /// replicas are asked how they are.
+    pub fn to(
+        upstream: &str,
+        reach: Reach,
+        clock: Clock,
+        counts: Counts,
+    ) -> Result<Self, UpstreamError> {
+        Self::looking_up(upstream, reach, clock, counts, system_lookup())
     }
 
-    async fn head(
-        &self,
-        mut request: Request<Full<Bytes>>,
-        mut total: Pin<&mut Sleep>,
-    ) -> Result<Response<Incoming>, UpstreamError> {
-        let mut connection = capture_connection(&mut request);
-        let on_connected = request.extensions_mut().remove::<OnConnected>();
-        let mut answer = self.client.request(request);
-        let connected = connection.wait_for_connection_metadata();
-        tokio::select! {
-            biased;
-            answer = &mut answer => return answer.map_err(|error| UpstreamError::of(&error)),
-            connected = tokio::time::timeout(self.options.connect_timeout, connected) => {
-                connected.map_err(|_elapsed| UpstreamError::Timeout(Phase::Connect))?;
-                if let Some(OnConnected(tell)) = on_connected {
-                    tell();
-                }
-            }
-            () = total.as_mut() => return Err(UpstreamError::Timeout(Phase::Connect)),
-        }
-        tokio::select! {
-            biased;
-            answer = tokio::time::timeout(self.options.first_byte_timeout, answer) => answer
-                .map_err(|_elapsed| UpstreamError::Timeout(Phase::FirstByte))?
-                .map_err(|error| UpstreamError::of(&error)),
-            () = total => Err(UpstreamError::Timeout(Phase::FirstByte)),
-        }
+    fn looking_up(
+        upstream: &str,
+        reach: Reach,
+        clock: Clock,
+        counts: Counts,
+        lookup: Lookup,
+    ) -> Result<Self, UpstreamError> {
+        let fleet = Arc::new(Fleet::new(upstream, reach, clock, counts)?);
+        let tasks = Arc::new(watch::start(&fleet, lookup));
+        Ok(Self { fleet, _tasks: tasks })
+    }
+
+    /// How it goes there.
+    pub fn reach(&self) -> &Reach {
+        &self.fleet.reach
+    }
+
+    /// For how long nothing will be sent, because nobody is there; none = something may be.
+    pub fn refuses(&self) -> Option<UpstreamError> {
+        self.fleet.refuses().map(|retry_after| UpstreamError::Down { retry_after })
+    }
+
+    /// For all attempts of one request, so that the next goes elsewhere.
+    pub fn trail(&self) -> Option<Trail> {
+        self.fleet.is_many().then(|| Trail(Arc::new(AtomicU64::new(NOBODY))))
+    }
+
+    /// The replicas, for the status page.
+    pub fn status(&self) -> Vec<ReplicaStatus> {
+        self.fleet.status()
     }
 }
 
@@ -153,7 +174,12 @@ impl Service<Request<Full<Bytes>>> for UpstreamClient {
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        Box::pin(self.clone().send(request))
+        let fleet = Arc::clone(&self.fleet);
+        Box::pin(async move {
+            let trail = request.extensions().get::<Manner>().and_then(|m| m.trail.clone());
+            let (replica, going) = fleet.pick(trail.as_ref())?;
+            replica.send(request, going).await
+        })
     }
 }
 
@@ -165,20 +191,27 @@ pub type SmallExchange = Arc<
         + Sync,
 >;
 
-/// A bounded way to token endpoints, over connections of its own.
-pub fn token_exchange() -> Result<SmallExchange, UpstreamError> {
-    let client = UpstreamClient::new(Options {
+/// A bounded way to a token endpoint, over connections of its own, trusting whom the upstream
+/// trusts.
+pub fn token_exchange(
+    trust: &Trust,
+    place: Option<&Place>,
+) -> Result<SmallExchange, UpstreamError> {
+    let options = Options {
         connect_timeout: TOKEN_TIMEOUT,
         first_byte_timeout: TOKEN_TIMEOUT,
         total_timeout: TOKEN_TIMEOUT,
         // Tokens are asked for less often than any server keeps a connection.
         idle_timeout: Duration::from_secs(1),
         http2_prior_knowledge: false,
-    })?;
+    };
+    // The name is the upstream's own, and not its token endpoint's.
+    let trust = Trust { server_name: None, ..trust.clone() };
+    let client = UpstreamClient::trusting(trust, options, place.cloned())?;
     Ok(Arc::new(move |request| {
-        let client = client.clone();
+        let mut client = client.clone();
         Box::pin(async move {
-            let answer = client.send(request).await.map_err(|error| error.as_str())?;
+            let answer = client.call(request).await.map_err(|error| error.as_str())?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, TOKEN_ANSWER_MAX).collect().await;
             let body = body.map_err(|error| {
@@ -187,57 +220,6 @@ pub fn token_exchange() -> Result<SmallExchange, UpstreamError> {
             Ok(Response::from_parts(head, body.to_bytes()))
         })
     }))
-}
-
-/// Read once a process: they do not change, and reading them takes longer than a request.
-fn trusted_roots() -> &'static Arc<RootCertStore> {
-    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    ROOTS.get_or_init(|| {
-        let mut roots = RootCertStore::empty();
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
-        Arc::new(roots)
-    })
-}
-
-pin_project! {
-    /// An answer's body that ends, one way or another, when its time is up.
-    struct Timed {
-        #[pin]
-        body: Incoming,
-        total: Pin<Box<Sleep>>,
-    }
-}
-
-impl http_body::Body for Timed {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        if this.total.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err(UpstreamError::Timeout(Phase::Body).into())));
-        }
-        let frame = ready!(this.body.poll_frame(cx));
-        Poll::Ready(
-            frame
-                .map(|frame| frame.map_err(|error| UpstreamError::Body(Detail::of(&error)).into())),
-        )
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }
 
 #[cfg(test)]

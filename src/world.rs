@@ -28,7 +28,8 @@ use crate::policy::share::Share;
 use crate::store::credential::Credential;
 use crate::store::limiter::{LabelIndex, Limiter};
 use crate::store::meter::Arrival;
-use crate::upstream::{Options, UpstreamClient};
+use crate::telemetry::Rare;
+use crate::upstream::UpstreamClient;
 
 pub use self::roster::{Proofs, Roster};
 
@@ -261,14 +262,14 @@ pub struct Upstream {
     pub labels: Vec<Arc<Label>>,
     /// The pools that they share.
     pub pools: Vec<PoolSpec>,
-    /// How it is reached.
-    pub options: Options,
-    /// The connections to it.
+    /// Its replicas and the connections to them.
     pub client: UpstreamClient,
     /// Second and later attempts of one request.
     pub max_retries: u32,
     /// Answers after which a request is sent again.
     pub retry_on: Vec<StatusCode>,
+    /// How often the log says that a refresh nobody asked for has failed.
+    pub refresh_failures: Rare,
     /// Second and later attempts of all requests together.
     pub retry_budget: TpsBudget,
     /// Counts them.

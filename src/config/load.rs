@@ -23,7 +23,6 @@ use super::{Settings, lines, merge, permissions, render, shares};
 use crate::clock::Clock;
 use crate::files::{self, Access, Snapshot, Text};
 use crate::preset::{self, Preset};
-use crate::tls::MAX_PEM_BYTES;
 
 /// A configuration that is good.
 #[derive(Clone, Debug)]

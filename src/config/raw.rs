@@ -13,15 +13,18 @@ use super::units::{Bytes, OneOrMany, Plain, Span};
 mod cache;
 mod clients;
 mod limits;
+mod proxy;
 mod tls;
 mod upstream;
 
 pub(crate) use cache::{CacheMode, CacheRule, PageToken, RefreshAhead, SetCookie, Whole};
 pub(crate) use clients::{Client, ClientKey, Jwt, JwtAlgorithm, Priority};
 pub(crate) use limits::Limits;
+pub(crate) use proxy::ProxySource;
 pub(crate) use tls::{ClientAuth, Tls};
 pub(crate) use upstream::{
-    Auth, AuthKind, Endpoint, GrantKind, Label, LabelMode, Parameter, Pool, Reserve, Upstream,
+    Auth, AuthKind, Breaker, Endpoint, GrantKind, Health, Label, LabelMode, Parameter, Pool,
+    Reserve, Upstream, UpstreamTls,
 };
 
 /// Configuration of weir.
@@ -189,6 +192,10 @@ pub(crate) struct Cache {
     pub max_bytes: Bytes,
     /// Larger answers pass through without being stored; below 4GiB.
     pub max_entry_bytes: Bytes,
+    /// What all answers that are being fetched may hold in memory; beyond it they pass through
+    /// without being stored. Absent: a quarter of max_bytes, but at least 16 of max_entry_bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_fetching_bytes: Option<Bytes>,
     /// How long it is remembered that answers to a question are not for everybody: whoever asks it
     /// waits for nobody else's.
     pub remember_uncacheable: Span,
@@ -202,6 +209,7 @@ impl Default for Cache {
         Self {
             max_bytes: Bytes::mib(256),
             max_entry_bytes: Bytes::mib(4),
+            max_fetching_bytes: None,
             remember_uncacheable: Span::secs(60),
             remember_failure: Span::secs(1),
         }

@@ -54,7 +54,9 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn is_list(self) -> bool {
-        self.target().get("items").is_some()
+        // What may be one string as well is no list to the environment.
+        let at = self.target();
+        at.get("items").is_some() && !types(at).any(|kind| kind == "string")
     }
 
     /// A list that may be written as one string.
@@ -75,6 +77,9 @@ impl<'a> Node<'a> {
     /// What a value here has to look like, for people.
     pub(super) fn expected(self) -> String {
         let at = self.target();
+        if text(at, "format") == "proxy-text" {
+            return r#"a proxy such as "http://proxy:3128", or { env = "NAME" }"#.into();
+        }
         if self.is_secret_source() {
             return r#"{ env = "NAME" } or { file = "path" }"#.into();
         }

@@ -18,6 +18,7 @@ use crate::policy::identity::KeyField;
 use crate::policy::patience::Patience;
 use crate::policy::permission::EndpointPattern;
 use crate::policy::quota::{LabelSpec, PoolSpec};
+use crate::policy::reach::{Place, Reach};
 use crate::policy::share::{ClientId, Percent, Share};
 use crate::policy::token::TokenRules;
 use crate::secret::Fingerprint;
@@ -154,6 +155,8 @@ pub struct Cache {
     pub max_bytes: u64,
     /// Larger answers pass through without being stored.
     pub max_entry_bytes: usize,
+    /// What all answers that are being fetched may hold; beyond it they pass through.
+    pub max_fetching_bytes: usize,
     /// How long it is remembered that a question's answers are for one each.
     pub remember_uncacheable: Duration,
     /// How long it is remembered that asking has failed.
@@ -221,18 +224,12 @@ pub struct UpstreamSettings {
     pub pools: Vec<PoolSpec>,
     /// The table. No two rows answer to the same method and template.
     pub endpoints: Vec<Endpoint>,
-    /// How long a connection (TCP and TLS) may take.
-    pub connect_timeout: Duration,
-    /// From sending a request until its answer's head.
-    pub first_byte_timeout: Duration,
-    /// From sending a request until the end of its answer.
-    pub total_timeout: Duration,
-    /// How long an unused connection is kept; below the upstream's own figure.
-    pub idle_timeout: Duration,
+    /// Where its replicas are, and how they are reached.
+    pub reach: Reach,
+    /// The way to the token endpoint, if there is one.
+    pub token_place: Option<Place>,
     /// Second and later attempts of one idempotent request; 0 = none.
     pub max_retries: u32,
     /// Answers after which a request is sent again.
     pub retry_on: Vec<StatusCode>,
-    /// Speak HTTP/2 without TLS and negotiation ("prior knowledge").
-    pub http2_prior_knowledge: bool,
 }

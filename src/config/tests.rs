@@ -18,6 +18,7 @@ mod faults_of_endpoints;
 mod files;
 mod listeners;
 mod preset;
+mod reach;
 mod shares;
 mod spending;
 mod state;
@@ -107,7 +108,7 @@ fn defaults_are_those_documented() {
     let upstream = only(&loaded);
     assert_eq!(upstream.mounts, [""]);
     assert_eq!(upstream.spelling, Spelling::Plain);
-    assert_eq!(upstream.idle_timeout, Duration::from_secs(4));
+    assert_eq!(upstream.reach.options.idle_timeout, Duration::from_secs(4));
     let all = endpoint(upstream, "all");
     assert_eq!(all.methods, Methods::Any);
     assert_eq!((&all.key, &all.cache, &all.label), (&KeyRule::Every, &CacheRule::Off, &None));

@@ -18,7 +18,8 @@ use crate::policy::share::ANONYMOUS;
 use crate::store::credential::Credential;
 use crate::store::ledger::LedgerError;
 use crate::store::limiter::{Budgets, Limiter, Needs};
-use crate::upstream::{Options, UpstreamClient, UpstreamError, token_exchange};
+use crate::telemetry::Rare;
+use crate::upstream::{Counts, UpstreamClient, UpstreamError, token_exchange};
 use crate::world::{Label, Route, Site, Table, Upstream, World};
 
 /// Why the parts cannot be built.
@@ -49,6 +50,9 @@ const UNKNOWN: &str = "unknown";
 const RETRY_WINDOW: Duration = Duration::from_secs(10);
 const RETRIES_PER_SECOND: u32 = 1;
 const RETRY_SHARE: f32 = 0.2;
+
+/// How often the log says that refreshing fails.
+const LINE_EVERY: Duration = Duration::from_secs(1);
 
 /// Builds what the settings say. What has been spent is found again in `budgets`, whose figures
 /// are the last thing to change: whatever fails, fails before.
@@ -113,6 +117,7 @@ pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(),
         ("log.format", old.log.format != new.log.format),
         ("log.access", old.log.access != new.log.access),
         ("cache.max_bytes", old.cache.max_bytes != new.cache.max_bytes),
+        ("cache.max_fetching_bytes", old.cache.max_fetching_bytes != new.cache.max_fetching_bytes),
         ("cache.max_entry_bytes", old.cache.max_entry_bytes != new.cache.max_entry_bytes),
         (
             "cache.remember_uncacheable",
@@ -146,7 +151,6 @@ struct Tools<'t> {
 /// Everything of an upstream that may fail to be built.
 struct Way {
     routes: RouteTable,
-    options: Options,
     client: UpstreamClient,
     credential: Credential,
 }
@@ -159,20 +163,26 @@ fn way(
     let routes = RouteTable::new(&settings.endpoints);
     let upstream = settings.id.to_string();
     let routes = routes.map_err(|conflict| BuildError::Routes { upstream, conflict })?;
-    let options = Options {
-        connect_timeout: settings.connect_timeout,
-        first_byte_timeout: settings.first_byte_timeout,
-        total_timeout: settings.total_timeout,
-        idle_timeout: settings.idle_timeout,
-        http2_prior_knowledge: settings.http2_prior_knowledge,
-    };
     let client = match old {
-        Some(old) if old.options == options => old.client.clone(),
-        _ => UpstreamClient::new(options)?,
+        Some(old) if *old.client.reach() == settings.reach => old.client.clone(),
+        _ => {
+            let (id, reach) = (settings.id.as_str(), settings.reach.clone());
+            let counts = Counts {
+                ejections: tools.metrics.ejections(id),
+                healthy: tools.metrics.health_checks(id, "healthy"),
+                unhealthy: tools.metrics.health_checks(id, "unhealthy"),
+            };
+            UpstreamClient::to(id, reach, tools.clock.clone(), counts)?
+        }
     };
     let (id, scheme) = (settings.credential.clone(), settings.auth.clone());
-    let credential = Credential::new(id, scheme, tools.clock.clone(), token_exchange()?);
-    Ok(Way { routes, options, client, credential })
+    let credential = Credential::new(
+        id,
+        scheme,
+        tools.clock.clone(),
+        token_exchange(&settings.reach.trust, settings.token_place.as_ref())?,
+    );
+    Ok(Way { routes, client, credential })
 }
 
 /// `first` is the number of the upstream's first endpoint among all.
@@ -183,7 +193,7 @@ fn table(
     tools: &Tools<'_>,
     first: usize,
 ) -> Table {
-    let Way { routes, options, client, credential } = way;
+    let Way { routes, client, credential } = way;
     let id = settings.id.as_str();
     let label = |spec: &LabelSpec| {
         let label = Label {
@@ -202,10 +212,10 @@ fn table(
         labels: settings.labels.iter().filter_map(label).collect(),
         pools: settings.pools.clone(),
         limiter,
-        options,
         client,
         max_retries: settings.max_retries,
         retry_on: settings.retry_on.clone(),
+        refresh_failures: Rare::new(LINE_EVERY),
         retry_budget: TpsBudget::new(RETRY_WINDOW, RETRIES_PER_SECOND, RETRY_SHARE),
         retries: tools.metrics.retries(id),
     });

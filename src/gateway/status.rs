@@ -14,6 +14,7 @@ use crate::policy::share::{EffectiveShare, Share, effective};
 use crate::serve::admin::{Refresh, Reopen, StatusSource};
 use crate::store::cache::EntryCache;
 use crate::store::limiter::{LabelStatus, WindowBudget};
+use crate::upstream::Standing;
 use crate::world::{Clients, Label, Upstream, World};
 
 /// The `/status` page.
@@ -41,6 +42,7 @@ pub(super) fn refresh(witness: Arc<Witness>, entries: EntryCache) -> Refresh {
         witness.metrics.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let world: &World = &witness.world.load();
         for upstream in world.upstreams() {
+            refresh_replicas(&witness.metrics, upstream);
             for label in &upstream.labels {
                 if let Some(status) = upstream.limiter.status(label.index) {
                     refresh_label(&witness.metrics, upstream, label, &status);
@@ -48,6 +50,14 @@ pub(super) fn refresh(witness: Arc<Witness>, entries: EntryCache) -> Refresh {
             }
         }
     })
+}
+
+fn refresh_replicas(metrics: &Metrics, upstream: &Upstream) {
+    let replicas = upstream.client.status();
+    for standing in Standing::ALL {
+        let count = replicas.iter().filter(|replica| replica.standing == standing).count();
+        metrics.replicas(upstream.id.as_str(), standing.as_str(), count);
+    }
 }
 
 fn refresh_label(metrics: &Metrics, upstream: &Upstream, label: &Label, status: &LabelStatus) {
@@ -80,6 +90,12 @@ pub(super) fn retire(metrics: &Metrics, old: &World, new: &World) {
             };
             !now.is_some_and(|now| now.labels.iter().any(same))
         };
+        if now.is_none() {
+            let id = upstream.id.as_str();
+            for standing in Standing::ALL {
+                metrics.forget_replicas(id, standing.as_str());
+            }
+        }
         upstream.labels.iter().filter(gone).for_each(|label| label.metrics.retire());
         for pool in &upstream.pools {
             if !now.is_some_and(|now| now.pools.iter().any(|other| other.id == pool.id)) {
@@ -133,9 +149,17 @@ fn status_of(upstream: &Upstream, clients: &[Share]) -> Value {
         let status = upstream.limiter.status(label.index)?;
         Some(label_status(label, &status, clients, upstream))
     };
+    let replicas = upstream.client.status().into_iter().map(|replica| {
+        json!({
+            "name": replica.name,
+            "state": replica.standing.as_str(),
+            "in_flight": replica.in_flight,
+        })
+    });
     json!({
         "name": upstream.id.as_str(),
         "base_url": upstream.base_url,
+        "replicas": replicas.collect::<Vec<_>>(),
         "credential": upstream.credential.id().as_str(),
         "labels": upstream.labels.iter().filter_map(label).collect::<Vec<_>>(),
     })

@@ -61,7 +61,8 @@ where
 }
 
 fn sign(request: FetchRequest) -> Result<(SignedRequest, Generation), GatewayError> {
-    let FetchRequest { method, route, target, mut headers, body, departure, record, .. } = request;
+    let FetchRequest { method, route, target, body, departure, manner, record, .. } = request;
+    let mut headers = request.headers;
     let generation = route.upstream.credential.apply(&mut headers)?;
     let uri = Uri::try_from(format!("{}{target}", route.upstream.base_url))
         .map_err(|_too_long| GatewayError::BadPath("the path is too long for the upstream"))?;
@@ -69,7 +70,7 @@ fn sign(request: FetchRequest) -> Result<(SignedRequest, Generation), GatewayErr
     *http.method_mut() = method;
     *http.uri_mut() = uri;
     *http.headers_mut() = headers;
-    Ok((SignedRequest { route, http, departure, record }, generation))
+    Ok((SignedRequest { route, http, departure, manner, record }, generation))
 }
 
 #[cfg(test)]

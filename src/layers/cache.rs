@@ -24,7 +24,7 @@ use self::land::Landed;
 use self::status::Status;
 use crate::clock::Clock;
 use crate::error::GatewayError;
-use crate::http::Body;
+use crate::http::{Body, Room};
 use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
 use crate::policy::coding::Coding;
@@ -51,6 +51,8 @@ pub struct CacheLayer {
 pub struct Limits {
     /// Larger answers pass through.
     pub max_entry_bytes: usize,
+    /// What all answers that are being fetched may hold; beyond it they pass through.
+    pub max_fetching_bytes: usize,
     /// How long it is remembered that a question's answers are for one each.
     pub remember_uncacheable: Duration,
     /// How long it is remembered that asking has failed.
@@ -67,6 +69,7 @@ struct State {
     chains: Chains,
     clock: Clock,
     limits: Limits,
+    room: Room,
 }
 
 impl State {
@@ -153,7 +156,8 @@ impl CacheLayer {
         let flights = Flights::default();
         let moments = Moments::new((entries.max_bytes() / MOMENTS_SHARE).max(64 * 1024));
         let chains = Chains::default();
-        let state = State { entries, flights, moments, purges, chains, clock, limits };
+        let room = Room::new(limits.max_fetching_bytes);
+        let state = State { entries, flights, moments, purges, chains, clock, limits, room };
         Self { state: Arc::new(state) }
     }
 }

@@ -43,7 +43,8 @@ impl Service<SignedRequest> for Dispatch {
     }
 
     fn call(&mut self, request: SignedRequest) -> Self::Future {
-        let SignedRequest { route, mut http, departure, record } = request;
+        let SignedRequest { route, mut http, departure, manner, record } = request;
+        http.extensions_mut().insert(manner);
         if let Some(departure) = departure {
             http.extensions_mut().insert(OnConnected(Arc::new(move || departure.now())));
         }

@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 
 use crate::clock::Clock;
 use crate::error::{GatewayError, QuotaFields};
-use crate::http::{Body, Gathered, gather_until, whole_seconds};
+use crate::http::{Body, Gathered, Room, gather_until, whole_seconds};
 use crate::policy::endpoint::Priority;
 use crate::policy::feedback::{self, Throttle, Word};
 use crate::policy::share::Share;
@@ -85,6 +85,10 @@ where
     S::Future: Send + 'static,
 {
     let upstream = Arc::clone(&request.route.upstream);
+    // Nobody is there: neither a wait nor a token is spent on finding that out again.
+    if let Some(down) = upstream.client.refuses() {
+        return Err(down.into());
+    }
     // First, because a token is not spent on a request that cannot be authorized, nor held while
     // one is fetched: its departure would be late, and the window no longer exact.
     upstream.credential.ready(request.deadline).await?;
@@ -270,20 +274,21 @@ async fn heed(
     if head.status == StatusCode::TOO_MANY_REQUESTS && throttle.is_none() {
         // Until it is heard others leave, to be refused as well.
         let too_late = tokio::time::sleep(MESSAGE_PATIENCE);
-        let message = match gather_until(too_late, body, MAX_MESSAGE).await {
-            Ok(Gathered::Whole(message)) => {
-                body = Body::from(message.clone());
-                message
-            }
-            Ok(Gathered::TooLarge(whole)) => {
-                body = whole;
-                Bytes::new()
-            }
-            Err(broken_off) => {
-                body = Body::broken(broken_off);
-                Bytes::new()
-            }
-        };
+        let message =
+            match gather_until(too_late, body, MAX_MESSAGE, Room::unbounded().part()).await {
+                Ok(Gathered::Whole(message, _)) => {
+                    body = Body::from(message.clone());
+                    message
+                }
+                Ok(Gathered::TooLarge(whole) | Gathered::NoRoom(whole)) => {
+                    body = whole;
+                    Bytes::new()
+                }
+                Err(broken_off) => {
+                    body = Body::broken(broken_off);
+                    Bytes::new()
+                }
+            };
         throttle = Some(feedback::by_message(&message));
     }
     let mut word = Word::read(&head.headers, permit.day().as_ref(), clock.wall());

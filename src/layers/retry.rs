@@ -13,9 +13,10 @@ use tower::{Layer, Service};
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::policy::feedback::Throttle;
-use crate::policy::retry::{Attempt, Reauthorized, Verdict, judge};
+use crate::policy::retry::{Attempt, Once, Tried, Verdict, judge};
 use crate::request::{FetchRequest, Spent};
 use crate::store::credential::{Generation, Renewable};
+use crate::upstream::Connection;
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]
@@ -58,38 +59,44 @@ where
     }
 }
 
-async fn attempts<S>(mut inner: S, request: FetchRequest) -> Result<Response<Body>, GatewayError>
+async fn attempts<S>(
+    mut inner: S,
+    mut request: FetchRequest,
+) -> Result<Response<Body>, GatewayError>
 where
     S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>,
 {
     let upstream = Arc::clone(&request.route.upstream);
     upstream.retry_budget.deposit();
-    let mut retries_left = upstream.max_retries;
-    let mut reauthorized = Reauthorized::NotYet;
+    request.manner.trail = upstream.client.trail();
+    let mut tried = Tried {
+        retries_left: upstream.max_retries,
+        reauthorized: Once::NotYet,
+        reconnected: Once::NotYet,
+    };
     let mut spent = Spent::default();
     let mut outcome = loop {
         let outcome = inner.call(request.clone()).await;
         spent.0 += cost(&outcome, request.route.label.is_some());
-        match judge(
-            attempt(&outcome, &upstream.retry_on),
-            &request.method,
-            retries_left,
-            reauthorized,
-        ) {
+        match judge(attempt(&outcome, &upstream.retry_on), &request.method, &tried) {
             Verdict::Accept => break outcome,
             Verdict::Reauthorize => {
-                reauthorized = Reauthorized::Already;
+                tried.reauthorized = Once::Already;
                 let used = outcome.as_ref().ok().and_then(|a| a.extensions().get::<Generation>());
                 let renewable = used.map(|used| upstream.credential.reject(*used));
                 if renewable != Some(Renewable::Retry) {
                     break outcome;
                 }
             }
+            Verdict::Reconnect => {
+                tried.reconnected = Once::Already;
+                request.manner.connection = Connection::Fresh;
+            }
             Verdict::Retry => {
                 if asks_for_patience(&outcome) || !upstream.retry_budget.withdraw() {
                     break outcome;
                 }
-                retries_left -= 1;
+                tried.retries_left -= 1;
                 tokio::time::sleep(LEAST_PAUSE + LEAST_PAUSE.mul_f32(4.0 * fastrand::f32())).await;
             }
         }
@@ -128,6 +135,7 @@ fn attempt(outcome: &Result<Response<Body>, GatewayError>, retry_on: &[StatusCod
             status: answer.status(),
             throttle: answer.extensions().get::<Throttle>().copied(),
         },
+        Err(GatewayError::Upstream(error)) if error.was_kept_too_long() => Attempt::Stale,
         Err(GatewayError::Upstream(error)) if error.is_retryable() => Attempt::Lost,
         Err(_) => Attempt::Failed,
     }

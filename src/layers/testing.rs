@@ -35,7 +35,7 @@ use crate::store::cache::EntryCache;
 use crate::store::credential::{Credential, TokenClient};
 use crate::store::limiter::Limiter;
 use crate::store::purges::Purges;
-use crate::upstream::{Options, UpstreamClient};
+use crate::upstream::{Manner, Options, UpstreamClient};
 use crate::world::{Client, Clients, Label, Proofs, Roster, Route, Site, Table, Upstream, World};
 
 mod fake;
@@ -222,6 +222,7 @@ impl Rig {
             body: Bytes::new(),
             deadline: self.clock.now() + 30 * SECOND,
             departure: None,
+            manner: Manner::default(),
             wanted: None,
             urgency: Urgency::Asked,
             joined: None,
@@ -234,6 +235,7 @@ impl Rig {
         let entries = EntryCache::new(1 << 20, self.clock.clone(), Box::new(|_| {}));
         let limits = Limits {
             max_entry_bytes: 64,
+            max_fetching_bytes: usize::MAX,
             remember_uncacheable: 60 * SECOND,
             remember_failure: SECOND,
         };
@@ -333,10 +335,10 @@ pub(super) fn upstream(
         limiter,
         labels,
         pools: vec![pool],
-        options,
         client: UpstreamClient::new(options).unwrap(),
         max_retries: setup.max_retries,
         retry_on: vec![StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE],
+        refresh_failures: crate::telemetry::Rare::new(SECOND),
         retry_budget: setup.retry_budget,
         retries: metrics.retries(name),
     })

@@ -57,6 +57,8 @@ labels! {
     Class { upstream: Arc<str>, label: Arc<str> }
     Retried { upstream: Arc<str> }
     Eviction { cause: &'static str }
+    Replicas { upstream: Arc<str>, state: &'static str }
+    Checked { upstream: Arc<str>, result: &'static str }
     Purge { scope: &'static str, mode: &'static str }
     Reload { result: &'static str }
     Reason { reason: &'static str }
@@ -93,6 +95,9 @@ pub(super) struct Families {
     budget_others: Family<Pool, Gauge>,
     budget_durable: Family<Pool, Gauge>,
     retries: Family<Retried, Counter>,
+    replicas: Family<Replicas, Gauge>,
+    ejections: Family<Retried, Counter>,
+    health_checks: Family<Checked, Counter>,
     cache_evictions: Family<Eviction, Counter>,
     cache_purges: Family<Purge, Counter>,
     config_reloads: Family<Reload, Counter>,
@@ -141,6 +146,9 @@ impl Families {
             budget_others: declare(r, "weir_budget_others", "What others have spent of the day's pool by the upstream's own count", Family::default()),
             budget_durable: declare(r, "weir_budget_durable", "Whether what is spent today would survive a crash: 1 or 0", Family::default()),
             retries: declare(r, "weir_retries", "Second and later attempts", Family::default()),
+            replicas: declare(r, "weir_upstream_replicas", "Replicas of an upstream by whether they are asked", Family::default()),
+            ejections: declare(r, "weir_upstream_ejections", "How often a replica failed so often that it was left alone for a while", Family::default()),
+            health_checks: declare(r, "weir_upstream_health_checks", "How often a replica was asked how it is, by what it said", Family::default()),
             cache_evictions: declare(r, "weir_cache_evictions", "Entries that left the cache", Family::default()),
             cache_purges: declare(r, "weir_cache_purges", "Purges by the operator, not counting what they hit", Family::default()),
             config_reloads: declare(r, "weir_config_reloads", "Attempts to load a new configuration", Family::default()),
@@ -156,6 +164,23 @@ impl Families {
 
     pub(super) fn retries(&self, upstream: &str) -> Counter {
         self.retries.get_or_create_owned(&Retried { upstream: upstream.into() })
+    }
+
+    pub(super) fn replicas(&self, upstream: &str, state: &'static str, count: usize) {
+        let labels = Replicas { upstream: upstream.into(), state };
+        self.replicas.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(super) fn forget_replicas(&self, upstream: &str, state: &'static str) {
+        self.replicas.remove(&Replicas { upstream: upstream.into(), state });
+    }
+
+    pub(super) fn ejections(&self, upstream: &str) -> Counter {
+        self.ejections.get_or_create_owned(&Retried { upstream: upstream.into() })
+    }
+
+    pub(super) fn health_checks(&self, upstream: &str, result: &'static str) -> Counter {
+        self.health_checks.get_or_create_owned(&Checked { upstream: upstream.into(), result })
     }
 
     /// The day of a pool; set before encoding.

@@ -40,6 +40,9 @@ fn used() -> Metrics {
     label.pace(0.7, Duration::from_secs(5));
     metrics.day("zoom", "daily", 50, 1000, true);
     metrics.retries("zoom").inc();
+    metrics.replicas("zoom", "in", 2);
+    metrics.ejections("zoom").inc();
+    metrics.health_checks("zoom", "healthy").inc();
     metrics.cache_evicted("size");
     metrics.cache_purged("session", "hard");
     metrics.config_reloaded("ok");
@@ -214,6 +217,9 @@ fn every_family_of_the_design_is_there_under_its_name() {
         ("weir_budget_others", "gauge"),
         ("weir_budget_durable", "gauge"),
         ("weir_retries_total", "counter"),
+        ("weir_upstream_replicas", "gauge"),
+        ("weir_upstream_ejections_total", "counter"),
+        ("weir_upstream_health_checks_total", "counter"),
         ("weir_config_reloads_total", "counter"),
         ("weir_tls_reloads_total", "counter"),
         ("weir_tls_certificate_expiry_seconds", "gauge"),

@@ -2,7 +2,9 @@
 //!
 //! `now` is a parameter and the last one; answers are enums; the caller acts in one `match`.
 
+pub mod answer_framing;
 pub mod authority;
+pub mod breaker;
 pub mod cache_key;
 pub mod certificate;
 pub mod coding;
@@ -31,6 +33,7 @@ pub mod patience;
 pub mod permission;
 pub mod quota;
 pub mod range;
+pub mod reach;
 pub mod respect;
 pub mod retry;
 pub mod route;
@@ -38,6 +41,7 @@ pub mod share;
 pub mod spelling;
 pub mod telltale;
 pub mod token;
+pub mod trust;
 pub mod vary;
 pub mod via;
 pub mod window;

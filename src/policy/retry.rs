@@ -18,6 +18,9 @@ pub enum Attempt {
     Stumbled,
     /// It did not answer, and asking again may help.
     Lost,
+    /// The same, on a connection that was kept and most likely closed just then: a new one would
+    /// have done.
+    Stale,
     /// It did not answer, and asking again would not help (or would be too late).
     Failed,
 }
@@ -31,22 +34,34 @@ pub enum Verdict {
     Reauthorize,
     /// Try again if the retry budget has something left.
     Retry,
+    /// Try again at once on a new connection; not charged to the retries, once at most.
+    Reconnect,
 }
 
-/// Decides. `retries_left` is what the endpoint's figure still allows.
+/// What has been tried already.
+#[derive(Clone, Copy, Debug)]
+pub struct Tried {
+    /// What the endpoint's figure still allows.
+    pub retries_left: u32,
+    /// Renewing the token.
+    pub reauthorized: Once,
+    /// A new connection.
+    pub reconnected: Once,
+}
+
+/// Decides.
 ///
 /// RFC 9110, section 9.2.2: only idempotent methods are repeated without knowing that the first
 /// request was not acted on. A 401 is such knowledge, whatever the method.
-pub fn judge(
-    attempt: Attempt,
-    method: &Method,
-    retries_left: u32,
-    reauthorized: Reauthorized,
-) -> Verdict {
-    let again = method.is_idempotent() && retries_left > 0;
+pub fn judge(attempt: Attempt, method: &Method, tried: &Tried) -> Verdict {
+    let again = method.is_idempotent() && tried.retries_left > 0;
     match attempt {
+        // RFC 9112, section 9.3.1: such a close says nothing about the request.
+        Attempt::Stale if method.is_idempotent() && tried.reconnected == Once::NotYet => {
+            Verdict::Reconnect
+        }
         Attempt::Answered { status: StatusCode::UNAUTHORIZED, .. }
-            if reauthorized == Reauthorized::NotYet =>
+            if tried.reauthorized == Once::NotYet =>
         {
             Verdict::Reauthorize
         }
@@ -56,20 +71,23 @@ pub fn judge(
         }
         | Attempt::Stumbled
         | Attempt::Lost
+        | Attempt::Stale
             if again =>
         {
             Verdict::Retry
         }
-        Attempt::Answered { .. } | Attempt::Stumbled | Attempt::Lost | Attempt::Failed => {
-            Verdict::Accept
-        }
+        Attempt::Answered { .. }
+        | Attempt::Stumbled
+        | Attempt::Lost
+        | Attempt::Stale
+        | Attempt::Failed => Verdict::Accept,
     }
 }
 
-/// Whether this request has been through a renewal of the token.
+/// Whether something that is done once has been done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reauthorized {
-    /// It may be, once.
+pub enum Once {
+    /// It may be.
     NotYet,
     /// It has.
     Already,
@@ -87,23 +105,39 @@ mod tests {
             throttle,
         };
         for (attempt, method, left, reauthorized, expected) in [
-            (answered(200, None), Method::GET, 1, Reauthorized::NotYet, Accept),
-            (answered(500, None), Method::GET, 1, Reauthorized::NotYet, Accept),
-            (answered(503, None), Method::GET, 1, Reauthorized::NotYet, Accept),
-            (answered(401, None), Method::POST, 0, Reauthorized::NotYet, Reauthorize),
-            (answered(401, None), Method::GET, 1, Reauthorized::Already, Accept),
-            (answered(429, Some(Throttle::Rate)), Method::GET, 1, Reauthorized::NotYet, Retry),
-            (answered(429, Some(Throttle::Day)), Method::GET, 1, Reauthorized::NotYet, Accept),
-            (answered(429, Some(Throttle::Resource)), Method::GET, 1, Reauthorized::NotYet, Accept),
-            (Attempt::Stumbled, Method::GET, 1, Reauthorized::NotYet, Retry),
-            (Attempt::Stumbled, Method::GET, 0, Reauthorized::NotYet, Accept),
-            (Attempt::Stumbled, Method::POST, 1, Reauthorized::NotYet, Accept),
-            (Attempt::Lost, Method::GET, 1, Reauthorized::NotYet, Retry),
-            (Attempt::Lost, Method::PATCH, 1, Reauthorized::NotYet, Accept),
-            (Attempt::Failed, Method::GET, 1, Reauthorized::NotYet, Accept),
+            (answered(200, None), Method::GET, 1, Once::NotYet, Accept),
+            (answered(500, None), Method::GET, 1, Once::NotYet, Accept),
+            (answered(503, None), Method::GET, 1, Once::NotYet, Accept),
+            (answered(401, None), Method::POST, 0, Once::NotYet, Reauthorize),
+            (answered(401, None), Method::GET, 1, Once::Already, Accept),
+            (answered(429, Some(Throttle::Rate)), Method::GET, 1, Once::NotYet, Retry),
+            (answered(429, Some(Throttle::Day)), Method::GET, 1, Once::NotYet, Accept),
+            (answered(429, Some(Throttle::Resource)), Method::GET, 1, Once::NotYet, Accept),
+            (Attempt::Stumbled, Method::GET, 1, Once::NotYet, Retry),
+            (Attempt::Stumbled, Method::GET, 0, Once::NotYet, Accept),
+            (Attempt::Stumbled, Method::POST, 1, Once::NotYet, Accept),
+            (Attempt::Lost, Method::GET, 1, Once::NotYet, Retry),
+            (Attempt::Lost, Method::PATCH, 1, Once::NotYet, Accept),
+            (Attempt::Failed, Method::GET, 1, Once::NotYet, Accept),
         ] {
-            let verdict = judge(attempt, &method, left, reauthorized);
-            assert_eq!(verdict, expected, "{attempt:?} {method} {left} {reauthorized:?}");
+            let reconnected = Once::Already;
+            let tried = Tried { retries_left: left, reauthorized, reconnected };
+            assert_eq!(judge(attempt, &method, &tried), expected, "{attempt:?} {method} {tried:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_was_kept_too_long_is_replaced_once_whatever_the_figure() {
+        use Verdict::{Accept, Reconnect, Retry};
+        for (method, retries_left, reconnected, expected) in [
+            (Method::GET, 0, Once::NotYet, Reconnect),
+            (Method::GET, 1, Once::NotYet, Reconnect),
+            (Method::GET, 0, Once::Already, Accept),
+            (Method::GET, 1, Once::Already, Retry),
+            (Method::POST, 1, Once::NotYet, Accept),
+        ] {
+            let tried = Tried { retries_left, reauthorized: Once::NotYet, reconnected };
+            assert_eq!(judge(Attempt::Stale, &method, &tried), expected, "{method} {tried:?}");
         }
     }
 }

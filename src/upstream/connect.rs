@@ -1,34 +1,185 @@
-//! Connections: TCP, TLS, and no longer than allowed.
+//! Connections: a name, perhaps a proxy, TCP, TLS, and no longer than allowed.
 
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use http::Uri;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use http::{HeaderValue, Uri};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use rustls::ClientConfig;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::rt::TokioIo;
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
 use tower::Service;
 
-use super::Options;
+use super::error::{Detail, UpstreamError};
+use super::guard::Guarding;
 use crate::http::BoxError;
+use crate::policy::reach::{Egress, Place, Reach};
+use crate::policy::trust::{SystemRoots, Trust};
+
+/// Makes connections to one replica.
+pub(super) type Connector = Guarding<Bounded<HttpsConnector<Dial>>>;
 
 /// Plain or TLS as the URI says; HTTP/2 where the upstream agrees to it.
 pub(super) fn connector(
-    tls: ClientConfig,
-    options: &Options,
-) -> Bounded<HttpsConnector<HttpConnector>> {
-    let mut tcp = HttpConnector::new();
+    reach: &Reach,
+    tls: &ClientConfig,
+    place: Option<&Place>,
+    address: Option<SocketAddr>,
+) -> Result<Connector, UpstreamError> {
+    let (trust, options) = (&reach.trust, &reach.options);
+    let egress = place.and_then(|place| place.egress.as_ref());
+    let resolver = address.map_or_else(|| Resolver::System(GaiResolver::new()), Resolver::Fixed);
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(options.connect_timeout));
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
-    let connector = if options.http2_prior_knowledge {
-        connector.enable_http2().wrap_connector(tcp)
-    } else {
-        connector.enable_all_versions().wrap_connector(tcp)
+    let dial = match egress {
+        None => Dial::Direct(tcp),
+        Some(egress) => Dial::Through(through(egress, tcp)?),
     };
-    Bounded { inner: connector, limit: options.connect_timeout }
+    let mut connector = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
+    if let Some(name) = &trust.server_name {
+        connector = connector.with_server_name_resolver(FixedServerNameResolver::new(name.clone()));
+    }
+    let inner = if options.http2_prior_knowledge {
+        connector.enable_http2().wrap_connector(dial)
+    } else {
+        connector.enable_all_versions().wrap_connector(dial)
+    };
+    let inner = Bounded { inner, limit: options.connect_timeout };
+    Ok(Guarding { inner, http2_only: options.http2_prior_knowledge })
+}
+
+fn through(
+    egress: &Egress,
+    tcp: HttpConnector<Resolver>,
+) -> Result<Tunnel<HttpConnector<Resolver>>, UpstreamError> {
+    let tunnel = Tunnel::new(egress.proxy.clone(), tcp);
+    let Some(authorization) = &egress.authorization else { return Ok(tunnel) };
+    let value = HeaderValue::from_str(authorization.expose());
+    Ok(tunnel.with_auth(value.map_err(|error| UpstreamError::Connect(Detail::of(&error)))?))
+}
+
+/// Made once for all replicas: the authorities of a system are many.
+pub(super) fn tls(trust: &Trust) -> Result<ClientConfig, UpstreamError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| UpstreamError::Tls(Detail::of(&error)))?
+        .with_root_certificates(roots(trust));
+    Ok(match &trust.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let resolver = SingleCertAndKey::from(identity.certified());
+            builder.with_client_cert_resolver(Arc::new(resolver))
+        }
+    })
+}
+
+fn roots(trust: &Trust) -> Arc<RootCertStore> {
+    if trust.authorities.is_empty() && trust.system == SystemRoots::Believed {
+        return Arc::clone(system_roots());
+    }
+    let mut roots = match trust.system {
+        SystemRoots::Believed => RootCertStore::clone(system_roots()),
+        SystemRoots::Ignored => RootCertStore::empty(),
+    };
+    roots.add_parsable_certificates(trust.authorities.iter().cloned());
+    Arc::new(roots)
+}
+
+/// Read once a process: they do not change, and reading them takes longer than a request.
+/// Mozilla's where the system has none.
+fn system_roots() -> &'static Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        Arc::new(roots)
+    })
+}
+
+/// What a name leads to.
+#[derive(Clone, Debug)]
+pub(super) enum Resolver {
+    /// Whatever the system says when a connection is made.
+    System(GaiResolver),
+    /// Always this; the port is the URI's.
+    Fixed(SocketAddr),
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, std::io::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
+        match self {
+            Self::System(system) => system.poll_ready(cx),
+            Self::Fixed(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        match self {
+            Self::System(system) => {
+                let found = system.call(name);
+                Box::pin(async move { Ok(found.await?.collect::<Vec<_>>().into_iter()) })
+            }
+            Self::Fixed(address) => Box::pin(std::future::ready(Ok(vec![*address].into_iter()))),
+        }
+    }
+}
+
+/// TCP, straight or through a proxy.
+#[derive(Clone, Debug)]
+pub(super) enum Dial {
+    Direct(HttpConnector<Resolver>),
+    Through(Tunnel<HttpConnector<Resolver>>),
+}
+
+impl Service<Uri> for Dial {
+    type Response = TokioIo<TcpStream>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Self::Response, BoxError>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        match self {
+            Self::Direct(tcp) => tcp.poll_ready(cx).map_err(Into::into),
+            Self::Through(tunnel) => tunnel.poll_ready(cx).map_err(Into::into),
+        }
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        match self {
+            Self::Direct(tcp) => {
+                let connecting = tcp.call(uri);
+                Box::pin(async move { Ok(connecting.await?) })
+            }
+            Self::Through(tunnel) => {
+                let connecting = tunnel.call(with_port(uri));
+                Box::pin(async move { Ok(connecting.await?) })
+            }
+        }
+    }
+}
+
+/// A tunnel takes every name without a port for one of TLS.
+fn with_port(uri: Uri) -> Uri {
+    let bare = uri.port().is_none() && uri.scheme_str() == Some("http");
+    let Some(host) = uri.host().filter(|_| bare) else { return uri };
+    format!("http://{host}:80/").parse().unwrap_or(uri)
 }
 
 /// Gives up a connection that is not made in time, TLS included.
@@ -70,5 +221,13 @@ mod tests {
         let limit = Duration::from_secs(3);
         let connected = Bounded { inner, limit }.call(Uri::from_static("http://a/"));
         assert!(connected.await.unwrap_err().is::<tokio::time::error::Elapsed>());
+    }
+
+    #[test]
+    fn a_tunnel_is_told_the_port() {
+        for (uri, port) in [("http://a/", Some(80)), ("https://a/", None), ("http://a:1/", Some(1))]
+        {
+            assert_eq!(with_port(Uri::from_static(uri)).port_u16(), port, "{uri}");
+        }
     }
 }

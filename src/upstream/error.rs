@@ -4,8 +4,11 @@ use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper_util::client::legacy;
+
+use crate::policy::breaker::Blame;
 
 /// Why there is no answer, or no whole one.
 ///
@@ -21,16 +24,30 @@ pub enum UpstreamError {
     /// Time ran out.
     #[error("the upstream was too slow ({0})")]
     Timeout(Phase),
-    /// The connection ended before an answer began; often a kept one that the upstream was
-    /// closing just then.
+    /// The connection ended before an answer began.
     #[error("the upstream closed the connection before it answered: {0}")]
-    Closed(Detail),
+    Closed(Detail, Line),
     /// What came back is not HTTP, or HTTP that breaks the rules.
     #[error("the upstream's answer cannot be understood: {0}")]
     Protocol(Detail),
     /// The answer broke off.
     #[error("the upstream's answer broke off: {0}")]
     Body(Detail),
+    /// It has failed so often that it is left alone for a while; nothing was sent.
+    #[error("the upstream is down, and is asked again in a while")]
+    Down {
+        /// Until it is asked again.
+        retry_after: Duration,
+    },
+}
+
+/// On what kind of connection a request went out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// Made for it, or one on which an answer had begun.
+    Fresh,
+    /// Kept from an earlier request: the upstream was most likely closing it just then.
+    Kept,
 }
 
 /// What was being waited for.
@@ -91,19 +108,42 @@ impl fmt::Display for Detail {
 impl UpstreamError {
     /// The request certainly did not reach the upstream: it cost nothing there.
     pub fn never_sent(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Tls(_) | Self::Timeout(Phase::Connect))
+        matches!(
+            self,
+            Self::Connect(_) | Self::Tls(_) | Self::Timeout(Phase::Connect) | Self::Down { .. }
+        )
     }
 
     /// Another try of an idempotent request may fare better. Not after a timeout of ours once the
     /// upstream is at work: asking again would double the load on one that is too slow already.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Timeout(Phase::Connect) | Self::Closed(_) => true,
+            Self::Connect(_) | Self::Timeout(Phase::Connect) | Self::Closed(..) => true,
             // A body breaks off after its head has been passed on.
             Self::Tls(_)
             | Self::Timeout(Phase::FirstByte | Phase::Body)
             | Self::Protocol(_)
-            | Self::Body(_) => false,
+            | Self::Body(_)
+            | Self::Down { .. } => false,
+        }
+    }
+
+    /// A new connection would most likely fare better.
+    pub fn was_kept_too_long(&self) -> bool {
+        matches!(self, Self::Closed(_, Line::Kept))
+    }
+
+    /// What it says about the replica; none = nothing.
+    pub(super) fn blame(&self) -> Option<Blame> {
+        match self {
+            Self::Connect(_) | Self::Tls(_) | Self::Timeout(Phase::Connect | Phase::FirstByte) => {
+                Some(Blame::Absent)
+            }
+            Self::Closed(_, Line::Kept) | Self::Down { .. } => None,
+            Self::Closed(_, Line::Fresh)
+            | Self::Timeout(Phase::Body)
+            | Self::Protocol(_)
+            | Self::Body(_) => Some(Blame::Faulty),
         }
     }
 
@@ -120,18 +160,19 @@ impl UpstreamError {
             Self::Timeout(Phase::Connect) => "connect_timeout",
             Self::Timeout(Phase::FirstByte) => "first_byte_timeout",
             Self::Timeout(Phase::Body) => "body_timeout",
-            Self::Closed(_) => "closed",
+            Self::Closed(..) => "closed",
             Self::Protocol(_) => "protocol",
             Self::Body(_) => "body",
+            Self::Down { .. } => "down",
         }
     }
 
     /// Sorts what the client reports when there is no answer's head.
-    pub(super) fn of(error: &legacy::Error) -> Self {
+    pub(super) fn of(error: &legacy::Error, line: Line) -> Self {
         let detail = Detail::of(error);
         if !error.is_connect() {
             let closed = causes(error).any(means_closed);
-            return if closed { Self::Closed(detail) } else { Self::Protocol(detail) };
+            return if closed { Self::Closed(detail, line) } else { Self::Protocol(detail) };
         }
         if causes(error).any(means_timeout) {
             Self::Timeout(Phase::Connect)

@@ -1,8 +1,9 @@
 use std::net::SocketAddr;
 
-use http::StatusCode;
+use http::{StatusCode, Version, header};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -144,7 +145,7 @@ async fn a_connection_closed_before_the_answer_is_worth_another_try() {
             back_in_the_pool().await;
         }
         let error = client.oneshot(get("http", addr)).await.unwrap_err();
-        assert!(matches!(error, UpstreamError::Closed(_)), "{error:?}");
+        assert!(matches!(error, UpstreamError::Closed(..)), "{error:?}");
         assert!(error.is_retryable() && !error.never_sent());
     }
 }
@@ -197,6 +198,31 @@ async fn each_phase_has_its_own_limit() {
     assert!(error.is_timeout() && !error.is_retryable());
 }
 
+#[tokio::test]
+async fn an_answer_that_stops_is_given_up_and_one_that_drips_is_not() {
+    let (stuck, _heads) = raw(&["HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc"], false).await;
+    let gap = Duration::from_millis(200);
+    let options = Options { first_byte_timeout: gap, ..PATIENT };
+    let begun = Clock::system().now();
+    let error = body_of(exchange(options, get("http", stuck)).await.unwrap()).await.unwrap_err();
+    assert!(matches!(error, UpstreamError::Timeout(Phase::Body)), "{error:?}");
+    assert!(Clock::system().now() - begun < PATIENT.total_timeout / 2, "not by total_timeout");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+        for byte in b"abcdefghi" {
+            tokio::time::sleep(gap / 3).await;
+            stream.write_all(&[*byte]).await.unwrap();
+        }
+    });
+    let answer = exchange(options, get("http", addr)).await.unwrap();
+    assert_eq!(body_of(answer).await.unwrap(), "abcdefghi");
+}
+
 struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -209,10 +235,8 @@ impl Identity {
         Self { chain: vec![made.cert.der().clone()], key }
     }
 
-    fn trusted(&self) -> Arc<RootCertStore> {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(self.chain.clone());
-        Arc::new(roots)
+    fn trusted(&self) -> Trust {
+        Trust { authorities: self.chain.clone(), ..Trust::default() }
     }
 }
 
@@ -261,7 +285,7 @@ async fn tls_negotiates_the_version_and_checks_who_answers() {
     for (alpn, version) in [(&b"h2"[..], "HTTP/2.0 /a%2Fb//c"), (b"http/1.1", "HTTP/1.1 /a%2Fb//c")]
     {
         let addr = tls(&identity, alpn).await;
-        let client = UpstreamClient::trusting(identity.trusted(), PATIENT).unwrap();
+        let client = UpstreamClient::trusting(identity.trusted(), PATIENT, None).unwrap();
         let response = client.oneshot(get("https", addr)).await.unwrap();
         assert_eq!(body_of(response).await.unwrap(), version);
 
@@ -334,7 +358,7 @@ async fn a_token_exchange_is_bounded_and_fails_with_a_label() {
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
         [answer.leak()]
     });
-    let fetch = token_exchange().unwrap();
+    let fetch = token_exchange(&Trust::default(), None).unwrap();
     let (addr, _heads) = raw(&[OK], false).await;
     assert_eq!(fetch(get("http", addr)).await.unwrap().body(), "ok");
     let (addr, _heads) = raw(&*BIG, false).await;

@@ -426,7 +426,8 @@ async fn interim_and_bodyless_answers_are_told_as_they_are() {
 async fn idempotent_requests_are_tried_again_and_others_are_not() {
     let upstream = Upstream::start(|request| match request.header("x-try") {
         "reset" => String::new(),
-        _ => answer(503, "", "down"),
+        // On a kept connection a reset would be worth one more attempt.
+        _ => answer(503, "connection: close\r\n", "down"),
     })
     .await;
     let keys = "retry_on = [503]";

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SecretSource;
 use super::cache::{CacheRule, PageToken, WhenSchema};
+use super::proxy::ProxySource;
 use crate::config::units::{OneOrMany, Part, Scalar, Span};
 
 /// An API that requests are forwarded to.
@@ -19,9 +20,13 @@ pub(crate) struct Upstream {
     /// The account's plan, for the preset's figures: `free`, `pro` or `business`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
-    /// Where the API is: http or https, without a query.
+    /// Where the API is: http or https, without a query. A list: replicas that answer alike,
+    /// which differ by host and port alone; at most 64.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub base_url: Option<String>,
+    pub base_url: Option<OneOrMany>,
+    /// How often the host's name is looked up again, each address being a replica; 0s = never, and
+    /// every new connection looks it up.
+    pub resolve: Span,
     /// Path prefix under which clients find it.
     pub mount: String,
     /// Longest a connection may take to be made (TCP and TLS).
@@ -40,6 +45,19 @@ pub(crate) struct Upstream {
     pub retry_on: Option<Vec<u16>>,
     /// Speak HTTP/2 without TLS and negotiation.
     pub http2_prior_knowledge: bool,
+    /// The http proxy on the way out, to which weir says CONNECT: "http://user:password@host:port",
+    /// or where to find that; "none" = no proxy. Absent: what HTTP_PROXY, HTTPS_PROXY and NO_PROXY
+    /// say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_proxy: Option<ProxySource>,
+    /// Whom to trust there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<UpstreamTls>,
+    /// When a replica is left alone.
+    pub breaker: Breaker,
+    /// Asks every replica how it is. Absent: nobody is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// How requests are authorized.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
@@ -60,19 +78,96 @@ impl Default for Upstream {
             preset: None,
             plan: None,
             base_url: None,
+            resolve: Span::secs(0),
             mount: "/".into(),
             connect_timeout: Span::secs(5),
-            first_byte_timeout: Span::secs(20),
+            first_byte_timeout: Span::secs(10),
             total_timeout: Span::secs(30),
             idle_timeout: Span::secs(4),
             max_retries: 1,
             retry_on: None,
             http2_prior_knowledge: false,
+            egress_proxy: None,
+            tls: None,
+            breaker: Breaker::default(),
+            health: None,
             auth: None,
             labels: BTreeMap::new(),
             pools: BTreeMap::new(),
             endpoints: Vec::new(),
         }
+    }
+}
+
+/// Whom to trust.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct UpstreamTls {
+    /// File of certificate authorities, PEM, relative to the configuration file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// Whether the system's certificate authorities are trusted as well.
+    pub system_roots: bool,
+    /// File of the certificate that shows who we are, PEM, with what leads to its authority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<String>,
+    /// File of its private key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<String>,
+    /// The name that is asked for and has to be proved. Absent: the host of base_url.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+}
+
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        let (ca_file, client_cert, client_key, server_name) = (None, None, None, None);
+        Self { ca_file, system_roots: true, client_cert, client_key, server_name }
+    }
+}
+
+/// When a replica is left alone.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Breaker {
+    /// So many failures in a row; 0 = never. Of the only one, or the last: only if it is not there.
+    pub failures: u32,
+    /// For how long; then one request finds out. Absent: 5s, and 1s where there is but one replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open: Option<Span>,
+    /// Doubled with every such request that fails, up to this. Absent: 60s, and 10s where there is
+    /// but one replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_max: Option<Span>,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { failures: 5, open: None, open_max: None }
+    }
+}
+
+/// How replicas are asked how they are.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub(crate) struct Health {
+    /// Path of a GET, as it stands, without a credential; 2xx is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// How often.
+    pub interval: Span,
+    /// Longest the answer may take.
+    pub timeout: Span,
+    /// So many bad answers in a row, and it is not asked any more.
+    pub unhealthy: u32,
+    /// So many good answers in a row, and it is asked again.
+    pub healthy: u32,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let (interval, timeout) = (Span::secs(5), Span::secs(2));
+        Self { path: None, interval, timeout, unhealthy: 2, healthy: 1 }
     }
 }
 

@@ -67,7 +67,7 @@ weir.toml:8: server.tls.certt: unknown key; did you mean "cert"?
 weir.toml:10: log.levle: unknown key; did you mean "level"?
 weir.toml:11: log.format: expected one of "auto", "pretty", "json", found "jsn"; did you mean "json"?
 weir.toml:14: upstreams.zoom.base_ulr: unknown key; did you mean "base_url"?
-weir.toml:15: upstreams.zoom.colour: unknown key; there are "auth", "base_url", "connect_timeout", "endpoints", "first_byte_timeout", "http2_prior_knowledge", "idle_timeout", "labels", "max_retries", "mount", "plan", "pools", "preset", "retry_on" and "total_timeout"
+weir.toml:15: upstreams.zoom.colour: unknown key; there are "auth", "base_url", "breaker", "connect_timeout", "egress_proxy", "endpoints", "first_byte_timeout", "health", "http2_prior_knowledge", "idle_timeout", "labels", "max_retries", "mount", "plan", "pools", "preset", "resolve", "retry_on", "tls" and "total_timeout"
 weir.toml:17: upstreams.zoom.auth.kind: expected one of "jwt", "bearer", "basic", "header", "oauth2", "none", found "jtw"; did you mean "jwt"?
 weir.toml:19: upstreams.zoom.labels.heavy.per_secnd: unknown key; did you mean "per_second"?
 weir.toml:22: upstreams.zoom.endpoints[x].methdo: unknown key; did you mean "method"?

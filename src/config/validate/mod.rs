@@ -17,6 +17,7 @@ mod names;
 mod parameters;
 mod permission;
 mod quota;
+mod reach;
 mod secret;
 mod served;
 mod server;
@@ -28,8 +29,6 @@ mod url;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
-
-use secrecy::zeroize::Zeroizing;
 
 use self::identity::Identities;
 use super::fault::Report;

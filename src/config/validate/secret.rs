@@ -8,6 +8,7 @@ use crate::config::lines::join;
 use crate::config::raw::SecretSource;
 use crate::config::units::Plain;
 use crate::secret::Secret;
+use crate::tls::MAX_PEM_BYTES;
 
 /// Larger files hold no secret of ours.
 const MAX_BYTES: u64 = 64 << 10;
@@ -42,6 +43,13 @@ impl Secrets<'_> {
         }
     }
 
+    /// A file of certificates, which everybody may read.
+    pub(super) fn pem(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
+        let found = self.outside.file(file, MAX_PEM_BYTES);
+        let found = found.map_err(|why| report.fault(path, format!("{file:?} {why}"))).ok()?;
+        Some(Secret::new(found.text.as_str()))
+    }
+
     fn variable(&self, path: &str, name: &str, report: &mut Report) -> Option<Secret> {
         let found = self.outside.variable(name).map(Zeroizing::new);
         match found.as_ref().map(|text| text.as_str()) {
@@ -52,7 +60,8 @@ impl Secrets<'_> {
         None
     }
 
-    fn file(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
+    /// The secret that a file holds.
+    pub(super) fn file(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
         let found = match self.outside.file(file, MAX_BYTES) {
             Ok(found) => found,
             Err(why) => {

@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::config::fault::{Report, nearest};
 use crate::config::raw::{self, Raw};
 use crate::config::settings::{Admin, Cache, Log, LogFormat, Server};
-use crate::config::units::Span;
+use crate::config::units::{Bytes, Span};
 use crate::files::Access;
 use crate::secret::Fingerprint;
 
@@ -193,6 +193,14 @@ pub(super) fn cache(raw: &raw::Cache, report: &mut Report) -> Cache {
     if entry.0 == 0 {
         report.fault_try("cache.max_entry_bytes", "is 0", r#"to cache nothing, set mode = "off""#);
     }
+    let fetching = raw.max_fetching_bytes.unwrap_or_else(|| {
+        // A few large answers at a time are no reason to store none.
+        Bytes((most.0 / 4).max(entry.0.saturating_mul(16)))
+    });
+    if fetching < entry {
+        let why = format!("is less than cache.max_entry_bytes ({entry})");
+        report.fault("cache.max_fetching_bytes", why);
+    }
     let moment = |name: &str, span: Span, most: Duration, report: &mut Report| {
         if span.0 > most {
             let why = format!("is more than {}", Span(most));
@@ -203,6 +211,7 @@ pub(super) fn cache(raw: &raw::Cache, report: &mut Report) -> Cache {
     Cache {
         max_bytes: most.0,
         max_entry_bytes: size(entry.0),
+        max_fetching_bytes: size(fetching.0),
         remember_uncacheable: moment(
             "remember_uncacheable",
             raw.remember_uncacheable,

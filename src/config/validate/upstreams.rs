@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use http::{StatusCode, Uri};
 
+use super::reach::{self, Given};
 use super::secret::Secrets;
-use super::server::positive;
-use super::url::absolute_url;
+use super::url::{absolute_url, is_loopback};
 use super::{auth, endpoints, names, quota};
 use crate::config::fault::Report;
 use crate::config::raw;
 use crate::config::settings::UpstreamSettings;
+use crate::config::units::OneOrMany;
 use crate::policy::credential::AuthScheme;
 use crate::policy::endpoint::UpstreamId;
+use crate::policy::reach::MAX_REPLICAS;
 use crate::preset::Preset;
 
 /// Every attempt pays; more than this is a mistake.
@@ -51,10 +53,10 @@ fn upstream(
     secrets: &Secrets<'_>,
     report: &mut Report,
 ) -> Option<UpstreamSettings> {
-    let base_url = base_url(&format!("{path}.base_url"), raw.base_url.as_deref(), report);
+    let urls = base_urls(&format!("{path}.base_url"), raw.base_url.as_ref(), report);
     let scheme = auth::scheme(&format!("{path}.auth"), raw.auth.as_ref(), secrets, report);
-    if let (Some(url), Some(scheme)) = (&base_url, &scheme) {
-        warn_in_the_clear(path, url, scheme, report);
+    if let Some(scheme) = &scheme {
+        urls.iter().take(1).for_each(|url| warn_in_the_clear(path, url, scheme, report));
     }
     if raw.max_retries > MOST_RETRIES {
         report.fault(&format!("{path}.max_retries"), format!("is more than {MOST_RETRIES}"));
@@ -63,16 +65,14 @@ fn upstream(
         let hint = "write [[upstreams.NAME.endpoints]] with id, method and path";
         report.lacking(&format!("{path}.endpoints"), "there is none", hint);
     }
-    let timeout =
-        |key: &str, span, report: &mut Report| positive(&format!("{path}.{key}"), span, report);
-    let connect_timeout = timeout("connect_timeout", raw.connect_timeout, report);
-    let first_byte_timeout = timeout("first_byte_timeout", raw.first_byte_timeout, report);
-    let total_timeout = timeout("total_timeout", raw.total_timeout, report);
+    let retry_on = retry_on(path, raw, report);
+    let given = Given { path, raw, urls: &urls, retry_on: &retry_on, auth: scheme.as_ref() };
+    let (reach, token_place) = reach::of(&given, secrets, report);
     let labels = quota::labels(&format!("{path}.labels"), raw, report);
     let pools = quota::pools(&format!("{path}.pools"), &raw.pools, report);
     let endpoints = endpoints::all(path, raw, report);
     quota::check_unused(path, raw, &endpoints, preset, report);
-    let (base_url, auth) = (base_url?, scheme?);
+    let (base_url, auth) = (urls.into_iter().next()?, scheme?);
     Some(UpstreamSettings {
         id: UpstreamId::new(name),
         credential: auth::credential(name, &base_url, &auth),
@@ -83,13 +83,10 @@ fn upstream(
         labels,
         pools,
         endpoints,
-        connect_timeout,
-        first_byte_timeout,
-        total_timeout,
-        idle_timeout: raw.idle_timeout.0,
+        reach,
+        token_place,
         max_retries: raw.max_retries,
-        retry_on: retry_on(path, raw, report),
-        http2_prior_knowledge: raw.http2_prior_knowledge,
+        retry_on,
     })
 }
 
@@ -106,6 +103,30 @@ fn retry_on(path: &str, raw: &raw::Upstream, report: &mut Report) -> Vec<StatusC
         }
     }
     statuses
+}
+
+/// Of every replica; they differ by host and port alone.
+fn base_urls(path: &str, written: Option<&OneOrMany>, report: &mut Report) -> Vec<Uri> {
+    let written = written.map(|OneOrMany(many)| many.as_slice()).unwrap_or_default();
+    if written.len() > MAX_REPLICAS {
+        report.fault(path, format!("names more than {MAX_REPLICAS}"));
+        return Vec::new();
+    }
+    let first = base_url(path, written.first().map(String::as_str), report);
+    let mut urls: Vec<Uri> = first.into_iter().collect();
+    for text in written.iter().skip(1) {
+        let Some(url) = base_url(path, Some(text), report) else { continue };
+        let alike = |other: &Uri| other.scheme() == url.scheme() && other.path() == url.path();
+        if !urls.iter().all(alike) {
+            let hint = "replicas differ by host and port alone";
+            report.fault_try(path, "names other schemes or paths than the first", hint);
+        } else if urls.iter().any(|other| other.authority() == url.authority()) {
+            report.fault(path, "names one of them twice");
+        } else {
+            urls.push(url);
+        }
+    }
+    urls
 }
 
 fn base_url(path: &str, text: Option<&str>, report: &mut Report) -> Option<Uri> {
@@ -134,10 +155,7 @@ fn warn_in_the_clear(path: &str, url: &Uri, scheme: &AuthScheme, report: &mut Re
 
 /// Whether others can read what is sent there.
 fn is_plain(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let loopback =
-        host.parse::<std::net::IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
-    url.scheme_str() == Some("http") && !loopback
+    url.scheme_str() == Some("http") && !is_loopback(url)
 }
 
 /// The upstream's path prefixes, none of which another upstream has. `""` is the root.

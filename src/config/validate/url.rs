@@ -4,6 +4,12 @@ use http::Uri;
 
 use crate::config::fault::Report;
 
+/// Whether it is this machine.
+pub(super) fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    host.parse::<std::net::IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback())
+}
+
 /// An http or https address without credentials. Never quoted: it could hold a password.
 pub(super) fn absolute_url(path: &str, text: &str, report: &mut Report) -> Option<Uri> {
     let hint = r#"write "https://host/path""#;

@@ -21,6 +21,7 @@ use crate::store::entry::{Asks, Entry};
 use crate::store::flight::{Asked, Boarding, Seat, Since, Ticket};
 use crate::store::moment::Moment;
 use crate::store::purges::Verdict;
+use crate::world::Upstream;
 
 /// Asks the upstream.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ where
     /// failed.
     pub(super) fn refresh(self, request: &RoutedRequest, older: &Arc<Entry>, urgency: Urgency) {
         let state = Arc::clone(&self.state);
-        let now = state.clock.now();
+        let (now, clock) = (state.clock.now(), state.clock.clone());
         if older.rests(now) {
             return;
         }
@@ -65,7 +66,15 @@ where
             let joined = Some(ticket.joined().clone());
             let question = FetchRequest { urgency, joined, ..question };
             let older = Some(Arc::clone(older));
-            self.fly(Departing { asked: asked.clone(), older, ticket }, question)
+            let upstream = Arc::clone(&question.route.upstream);
+            let flight = self.fly(Departing { asked: asked.clone(), older, ticket }, question);
+            async move {
+                let landed = flight.await;
+                if let Some(why) = landed.failure() {
+                    tell(&upstream, why, &landed, clock.now());
+                }
+                landed
+            }
         };
         let since = Since {
             mark: state.purges.mark(),
@@ -198,6 +207,17 @@ where
     }
 }
 
+/// Nobody asked for it, so that nobody's line in the log says that it has failed.
+fn tell(upstream: &Upstream, why: &'static str, landed: &Landed, now: Instant) {
+    let Some(silent) = upstream.refresh_failures.now(now) else { return };
+    let id = upstream.id.as_str();
+    let error = match landed {
+        Landed::Failed(error) => error.to_string(),
+        _ => String::new(),
+    };
+    tracing::warn!(upstream = id, why, error, silent, "a refresh in the background has failed");
+}
+
 /// A request's part in a flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
@@ -266,7 +286,7 @@ fn outcome(
     };
     match landed {
         Landed::Shared(catch) => Ok(shared(catch, request, why, place, now)),
-        Landed::Private { told, answer } => {
+        Landed::Private { told, answer, .. } => {
             let answer = answer.lock().take().ok_or(GatewayError::FlightLost)?;
             Ok(private(answer, request, why, *told))
         }

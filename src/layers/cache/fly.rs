@@ -23,6 +23,7 @@ use crate::policy::vary::NOT_ASKED;
 use crate::request::{FetchRequest, RoutedRequest, Urgency};
 use crate::store::entry::Entry;
 use crate::store::flight::{Asked, Ticket};
+use crate::upstream::Manner;
 use crate::world::Route;
 
 /// A flight about to leave.
@@ -68,6 +69,7 @@ where
                 body,
                 deadline: request.deadline,
                 departure: None,
+                manner: Manner::default(),
                 wanted: None,
                 urgency: Urgency::Asked,
                 joined: None,
@@ -136,6 +138,7 @@ pub(super) fn question(request: &RoutedRequest, older: Option<&Entry>) -> FetchR
         body: Bytes::new(),
         deadline: request.deadline,
         departure: None,
+        manner: Manner::default(),
         wanted: None,
         urgency: Urgency::Asked,
         joined: None,

@@ -30,11 +30,13 @@ use crate::world::Route;
 pub(super) enum Landed {
     /// With an answer that all may have.
     Shared(Arc<Catch>),
-    /// With an answer for one: too large to keep, or not to be shared. It is the leader's, whose
+    /// With an answer for one: too large to keep, not to be shared, or no room for it just now. It is the leader's, whose
     /// fields were sent; the others ask for themselves.
     Private {
         /// What the upstream said: 304 if it confirmed an older answer.
         told: StatusCode,
+        /// For how long.
+        because: Because,
         /// Until the leader takes it.
         answer: Arc<Mutex<Option<Response<Body>>>>,
     },
@@ -44,11 +46,11 @@ pub(super) enum Landed {
 
 impl Landed {
     fn private(answer: Response<Body>) -> Self {
-        Self::private_by(answer.status(), answer)
+        Self::private_by(answer.status(), answer, Because::ItIsSo)
     }
 
-    fn private_by(told: StatusCode, answer: Response<Body>) -> Self {
-        Self::Private { told, answer: Arc::new(Mutex::new(Some(answer))) }
+    fn private_by(told: StatusCode, answer: Response<Body>, because: Because) -> Self {
+        Self::Private { told, because, answer: Arc::new(Mutex::new(Some(answer))) }
     }
 
     /// Why a stale answer may stand in for this one, in a word.
@@ -61,6 +63,15 @@ impl Landed {
         };
         freshness::is_error(status).then_some("upstream-error")
     }
+}
+
+/// Why an answer is one client's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Because {
+    /// The next will be, too.
+    ItIsSo,
+    /// Too much is being fetched at this moment.
+    NoRoom,
 }
 
 /// An answer that all may have.
@@ -139,8 +150,14 @@ impl State {
         if let Keep::Private = keep {
             return Landed::private(Response::from_parts(head, body));
         }
-        let body = match gather(body, self.limits.max_entry_bytes).await {
-            Ok(Gathered::Whole(body)) => Bytes::copy_from_slice(&body),
+        // Held until the entry counts as one.
+        let (body, _room) = match gather(body, self.limits.max_entry_bytes, self.room.part()).await
+        {
+            Ok(Gathered::Whole(body, room)) => (Bytes::copy_from_slice(&body), room),
+            Ok(Gathered::NoRoom(body)) => {
+                let answer = Response::from_parts(head, body);
+                return Landed::private_by(answer.status(), answer, Because::NoRoom);
+            }
             Ok(Gathered::TooLarge(body)) => {
                 return Landed::private(Response::from_parts(head, body));
             }
@@ -173,7 +190,7 @@ impl State {
             (*answer.status_mut(), *answer.headers_mut()) = (whole.status, whole.headers);
             answer.headers_mut().extend(told.quota);
             told.spent.map(|spent| answer.extensions_mut().insert(spent));
-            return Landed::private_by(told.status, answer);
+            return Landed::private_by(told.status, answer, Because::ItIsSo);
         }
         self.caught(departing, arrived, keep, whole, told)
     }
@@ -263,6 +280,7 @@ impl State {
                 let held = catch.entry.size();
                 self.moments.remember(asked, Moment::Failed(landed.clone()), failed, held);
             }
+            Landed::Private { because: Because::NoRoom, .. } => {}
             Landed::Private { told, .. } if freshness::is_error(*told) => {
                 self.moments.remember(asked, Moment::Uncacheable, failed, 0);
             }

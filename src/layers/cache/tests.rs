@@ -17,6 +17,7 @@ mod others;
 mod pages;
 mod purges;
 mod respect;
+mod room;
 mod rules;
 mod stale;
 mod validation;

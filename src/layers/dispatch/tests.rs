@@ -48,6 +48,7 @@ fn request(rig: &Rig, base: &str, record: &Arc<Record>) -> SignedRequest {
     SignedRequest {
         route: Arc::clone(&rig.route),
         http,
+        manner: crate::upstream::Manner::default(),
         departure: None,
         record: Arc::clone(record),
     }

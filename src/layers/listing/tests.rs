@@ -56,6 +56,7 @@ fn over<S>(rig: &Rig, inner: S) -> Listing<S> {
 
 const LIMITS: Limits = Limits {
     max_entry_bytes: 1000,
+    max_fetching_bytes: usize::MAX,
     remember_uncacheable: Duration::from_secs(60),
     remember_failure: SECOND,
 };

@@ -13,7 +13,7 @@ use super::Memory;
 use super::answer::Told;
 use crate::clock::Clock;
 use crate::error::{GatewayError, QuotaFields};
-use crate::http::{Body, Gathered, gather};
+use crate::http::{Body, Gathered, Room, gather};
 use crate::metrics::CacheResult;
 use crate::policy::cache_key::CacheKey;
 use crate::policy::endpoint::{PageTokenRule, WholeRule};
@@ -224,9 +224,13 @@ where
     async fn read(&mut self, body: Body) -> Result<Bytes, GatewayError> {
         let max_bytes = self.whole.max_bytes;
         let until = self.clock.timer(self.asked.deadline);
-        match tokio::time::timeout_at(until, gather(body, max_bytes)).await {
-            Ok(Ok(Gathered::Whole(body))) => Ok(body),
-            Ok(Ok(Gathered::TooLarge(_))) => Err(ListingFault::TooLarge { max_bytes }.into()),
+        match tokio::time::timeout_at(until, gather(body, max_bytes, Room::unbounded().part()))
+            .await
+        {
+            Ok(Ok(Gathered::Whole(body, _))) => Ok(body),
+            Ok(Ok(Gathered::TooLarge(_) | Gathered::NoRoom(_))) => {
+                Err(ListingFault::TooLarge { max_bytes }.into())
+            }
             Ok(Err(error)) => Err(match error.downcast_ref::<UpstreamError>() {
                 Some(error) => error.clone().into(),
                 None => GatewayError::FlightLost,

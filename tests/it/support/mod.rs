@@ -6,7 +6,9 @@ pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod issuer;
 pub(crate) mod metrics;
+pub(crate) mod proxy;
 pub(crate) mod raw;
+pub(crate) mod scripted;
 pub(crate) mod upstream;
 
 use std::time::{Duration, SystemTime};

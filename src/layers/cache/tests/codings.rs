@@ -20,6 +20,7 @@ fn cached(
     let entries = EntryCache::new(1 << 20, rig.clock.clone(), Box::new(|_| {}));
     let limits = Limits {
         max_entry_bytes: 64 * 1024,
+        max_fetching_bytes: usize::MAX,
         remember_uncacheable: 60 * SECOND,
         remember_failure: SECOND,
     };

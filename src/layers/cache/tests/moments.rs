@@ -204,6 +204,7 @@ async fn what_is_remembered_of_failures_stays_within_its_share() {
     let entries = EntryCache::new(1 << 20, rig.clock.clone(), Box::new(|_| {}));
     let limits = Limits {
         max_entry_bytes: 64 * 1024,
+        max_fetching_bytes: usize::MAX,
         remember_uncacheable: 60 * SECOND,
         remember_failure: 60 * SECOND,
     };

@@ -358,6 +358,7 @@ async fn however_often_it_is_confirmed_it_grows_no_further() {
     let entries = EntryCache::new(1 << 20, rig.clock.clone(), Box::new(|_| {}));
     let limits = Limits {
         max_entry_bytes: 4096,
+        max_fetching_bytes: usize::MAX,
         remember_uncacheable: 60 * SECOND,
         remember_failure: SECOND,
     };
