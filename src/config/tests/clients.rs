@@ -216,7 +216,7 @@ fn every_open_door_is_a_line() {
     let key = "key = { env = \"K\" }\n";
     let public = "[server]\nlisten = \"0.0.0.0:8080\"\n";
     let clear = "weir.toml:2: server.listen: clients' keys can be read on their way here: \
-                 let a TLS terminator stand before weir";
+                 write [server.tls]";
     let unseen = "weir.toml:3: clients[0].certificates: is known by its certificate alone, \
                   and no certificate is asked for";
     let warned = |text: &str| warned(&good_with(text, &[("K", KEY)]));
