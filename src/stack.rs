@@ -64,6 +64,7 @@ pub fn stack<B>(
 ) -> impl Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone
 + Send
++ Sync
 + use<B>
 where
     B: http_body::Body<Data = bytes::Bytes, Error: Into<crate::http::BoxError>> + Send + 'static,

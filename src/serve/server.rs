@@ -111,7 +111,7 @@ pub async fn serve<S>(
     drain: Drain,
     metrics: ConnectionMetrics,
 ) where
-    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
@@ -120,7 +120,7 @@ pub async fn serve<S>(
     let Entrance { listeners, tls } = entrance.into();
     let mut doors = Doors { listeners, next: 0 };
     let clock = Clock::system();
-    let server = Server {
+    let server = Arc::new(Server {
         service,
         limits,
         tls,
@@ -128,7 +128,7 @@ pub async fn serve<S>(
         metrics,
         addresses: Addresses::new(limits.max_connections_per_address),
         clock: clock.clone(),
-    };
+    });
     let mut errors = ErrorLog::default();
     let accepting = async {
         loop {
@@ -210,7 +210,7 @@ impl Doors {
     }
 }
 
-#[derive(Clone)]
+/// What all connections share.
 struct Server<S> {
     service: S,
     limits: Limits,
@@ -223,16 +223,16 @@ struct Server<S> {
 
 impl<S> Server<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
-    fn start(&self, socket: Socket, peer: PeerAddr, slot: Option<OwnedSemaphorePermit>) {
+    fn start(self: &Arc<Self>, socket: Socket, peer: PeerAddr, slot: Option<OwnedSemaphorePermit>) {
         let Some(place) = self.addresses.place(peer) else {
             self.metrics.cut(Cut::Address);
             return;
         };
-        let server = self.clone();
+        let server = Arc::clone(self);
         let open = Open::new(&self.metrics);
         self.drain.spawn_connection(async move {
             let _held = (slot, open, place);

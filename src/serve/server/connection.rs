@@ -62,11 +62,11 @@ enum Next<I> {
 
 impl<S> Server<S>
 where
-    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
 {
-    pub(super) async fn connection(self, socket: Socket, peer: PeerAddr) {
+    pub(super) async fn connection(self: Arc<Self>, socket: Socket, peer: PeerAddr) {
         if let Err(error) = socket.prepare() {
             tracing::debug!(%error, ?peer, "connection lost before its first byte");
             return;
@@ -79,7 +79,7 @@ where
     }
 
     /// The first bytes tell which HTTP it is.
-    async fn plain(self, socket: Socket, peer: PeerAddr) {
+    async fn plain(self: Arc<Self>, socket: Socket, peer: PeerAddr) {
         let mut stream = Rewind::new(socket);
         let found = tokio::select! {
             biased;
@@ -96,7 +96,7 @@ where
     }
 
     /// The handshake tells which HTTP it is, and who asks.
-    async fn secured(self, tls: &Tls, socket: Socket, peer: PeerAddr) {
+    async fn secured(self: Arc<Self>, tls: &Tls, socket: Socket, peer: PeerAddr) {
         let handshake = tokio::time::timeout(self.limits.patience.head, tls.accept(socket));
         let shaken = tokio::select! {
             biased;
@@ -116,7 +116,7 @@ where
     }
 
     /// Everything from here on is HTTP, over whatever it is.
-    async fn speak<I: Wire>(self, version: Version, stream: I, who: Who) {
+    async fn speak<I: Wire>(self: Arc<Self>, version: Version, stream: I, who: Who) {
         match version {
             Version::Http1 => self.http1(stream, who).await,
             // Boxed, so that an idle connection is charged for the protocol it speaks alone.
@@ -124,7 +124,7 @@ where
         }
     }
 
-    async fn http1<I: Wire>(self, stream: I, who: Who) {
+    async fn http1<I: Wire>(self: Arc<Self>, stream: I, who: Who) {
         let pulse = Arc::new(Pulse::new(&self.clock));
         let line = Arc::new(Line::new(who, Some(self.drain.clone())));
         let metered = Metered::new(stream, Arc::clone(&pulse));
@@ -132,7 +132,7 @@ where
             Guard::new(metered, self.limits.head, Arc::clone(&line), Arc::clone(&pulse));
         loop {
             // Boxed, so that a connection at rest is not charged for hyper's buffers.
-            match Box::pin(self.clone().active(guard, &line, &pulse)).await {
+            match Box::pin(Arc::clone(&self).active(guard, &line, &pulse)).await {
                 Next::Rests(at_rest) => guard = at_rest,
                 Next::Closes(stream) => return linger(stream, &self.drain).await,
                 Next::IsReset(stream) => return stream.reset(),
@@ -145,7 +145,7 @@ where
 
     /// As long as it has something to do, and a moment longer.
     async fn active<I: Wire>(
-        self,
+        self: Arc<Self>,
         guard: Guard<Metered<I>>,
         line: &Arc<Line>,
         pulse: &Arc<Pulse>,
@@ -159,7 +159,7 @@ where
         if self.limits.head.fields > HYPER_FIELDS {
             builder.max_headers(self.limits.head.fields);
         }
-        let requests = Requests::new(self.service, Arc::clone(line), Arc::clone(pulse));
+        let requests = Requests::new(self.service.clone(), Arc::clone(line), Arc::clone(pulse));
         let mut connection = builder.serve_connection(TokioIo::new(guard), requests);
         let mut closing = pin!(self.drain.reached(Phase::Closing));
         let mut look = pin!(tokio::time::sleep(PARK_AFTER));
@@ -208,11 +208,11 @@ where
         if line.is_reset() { Next::IsReset(stream) } else { Next::Closes(stream) }
     }
 
-    async fn http2<I: Wire>(self, stream: I, who: Who) {
-        let Self { service, limits, drain, metrics, clock, .. } = self;
+    async fn http2<I: Wire>(self: Arc<Self>, stream: I, who: Who) {
+        let Server { service, limits, drain, metrics, clock, .. } = &*self;
         let (peer, patience) = (who.peer, limits.patience);
-        let pulse = Arc::new(Pulse::new(&clock));
-        let streams = Streams::new(&clock, patience.taking);
+        let pulse = Arc::new(Pulse::new(clock));
+        let streams = Streams::new(clock, patience.taking);
         let mut builder = http2::Builder::new(streams.clone());
         builder
             .timer(TokioTimer::new())
@@ -223,7 +223,7 @@ where
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(MAX_BUFFER)
             .keep_alive_interval(patience.head);
-        let requests = Requests::new(service, Arc::new(Line::new(who, None)), Arc::clone(&pulse));
+        let requests = Requests::new(service.clone(), Arc::new(Line::new(who, None)), Arc::clone(&pulse));
         let found = Found::default();
         let metered = Metered::new(stream, Arc::clone(&pulse));
         let frames = Frames::new(metered, limits.frames, found.clone(), Arc::clone(&pulse));
