@@ -223,7 +223,8 @@ where
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(MAX_BUFFER)
             .keep_alive_interval(patience.head);
-        let requests = Requests::new(service.clone(), Arc::new(Line::new(who, None)), Arc::clone(&pulse));
+        let requests =
+            Requests::new(service.clone(), Arc::new(Line::new(who, None)), Arc::clone(&pulse));
         let found = Found::default();
         let metered = Metered::new(stream, Arc::clone(&pulse));
         let frames = Frames::new(metered, limits.frames, found.clone(), Arc::clone(&pulse));

@@ -17,6 +17,7 @@ use tower::service_fn;
 
 mod drains;
 mod kinds;
+mod rest;
 mod tls;
 
 use super::*;
