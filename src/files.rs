@@ -54,9 +54,20 @@ pub struct Snapshot(BTreeMap<PathBuf, Option<[u8; 32]>>);
 const MAX_LOOK: u64 = 4 << 20;
 
 impl Snapshot {
-    /// Takes down what a file was found to hold; `None` if it could not be read.
-    pub fn note(&mut self, path: PathBuf, text: Option<&str>) {
-        self.0.insert(path, text.map(|text| sha256(text.as_bytes())));
+    /// Takes down what a file was found to hold.
+    pub fn note(&mut self, path: PathBuf, text: &str) {
+        self.0.insert(path, Some(sha256(text.as_bytes())));
+    }
+
+    /// The same of a file that was read, or could not be: it may be there all the same, too large
+    /// or no text, and is recognised by its bytes.
+    pub fn note_read(&mut self, path: &Path, read: &Result<Text, String>) {
+        match read {
+            Ok(read) => self.note(path.to_owned(), &read.text),
+            Err(_) => {
+                self.0.insert(path.to_owned(), now(path, None));
+            }
+        }
     }
 
     /// The same files as they are now. Blocks for as long as reading them takes.
@@ -126,8 +137,22 @@ mod tests {
 
     fn watch(path: &Path) -> Watch {
         let mut known = Snapshot::default();
-        known.note(path.to_owned(), std::fs::read_to_string(path).ok().as_deref());
+        known.note_read(path, &read(path, 100));
         Watch::new(known)
+    }
+
+    #[test]
+    fn what_cannot_be_read_as_text_is_no_news_for_ever() {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, content) in [("binary", &b"\xff\xfe\x00"[..]), ("large", &[b'x'; 101])] {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            assert!(read(&path, 100).is_err());
+            let mut watch = watch(&path);
+            assert!(!watch.look() && !watch.look(), "{name}");
+            std::fs::write(&path, "text").unwrap();
+            assert!(!watch.look() && watch.look(), "{name}");
+        }
     }
 
     #[test]
@@ -155,7 +180,7 @@ mod tests {
     #[test]
     fn what_is_no_file_is_not_read_again() {
         let mut known = Snapshot::default();
-        known.note("/dev/null".into(), Some("what a pipe held"));
+        known.note("/dev/null".into(), "what a pipe held");
         let mut watch = Watch::new(known);
         assert!(!watch.look() && !watch.look());
     }

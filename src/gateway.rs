@@ -66,7 +66,7 @@ pub enum GatewayFailure {
     AccessLog(io::Error),
     /// The new configuration changes what cannot change while running.
     #[error("{0} changed: that needs a restart")]
-    NeedsRestart(&'static str),
+    NeedsRestart(String),
 }
 
 /// A running gateway.

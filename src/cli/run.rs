@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -36,6 +37,10 @@ pub(super) fn serve(options: &ServeOptions) -> u8 {
         Ok(passed) => passed,
         Err(error) => return failed(&error),
     };
+    let mut hangups = match Hangups::new() {
+        Ok(hangups) => hangups,
+        Err(error) => return failed(&error),
+    };
     let (loaded, noted) = config::load_and_note(file, &environment);
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -56,7 +61,7 @@ pub(super) fn serve(options: &ServeOptions) -> u8 {
     };
     let watch = Arc::new(Mutex::new(Watch::new(noted)));
     let watch = Watched { file, watch: options.watch.then_some(watch) };
-    let stopped = runtime.block_on(until_stopped(loaded, passed, &watch));
+    let stopped = runtime.block_on(until_stopped(loaded, passed, &watch, &mut hangups));
     runtime.shutdown_timeout(LAST_WAIT);
     match stopped {
         Ok(Stop::Clean) => OK,
@@ -97,6 +102,7 @@ async fn until_stopped(
     loaded: Loaded,
     passed: PassedSockets,
     watched: &Watched<'_>,
+    early: &mut Hangups,
 ) -> Result<Stop, Failure> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -115,11 +121,14 @@ async fn until_stopped(
         env!("CARGO_PKG_VERSION")
     );
     supervisor::ready();
+    let mut told = early.came();
     loop {
-        tokio::select! {
-            () = stop.recv() => break,
-            _ = hangup.recv() => {}
-            () = watched.changed() => {}
+        if !std::mem::take(&mut told) {
+            tokio::select! {
+                () = stop.recv() => break,
+                _ = hangup.recv() => {}
+                () = watched.changed() => {}
+            }
         }
         // One after the other; a file that takes for ever to read does not keep us from stopping.
         tokio::select! {
@@ -128,6 +137,38 @@ async fn until_stopped(
         }
     }
     Ok(stop_gateway(&gateway, &mut stop).await)
+}
+
+/// Who asks for a reload before there is anything to reload is heard all the same, and does not end
+/// the process.
+struct Hangups {
+    runtime: Runtime,
+    signal: Signal,
+}
+
+impl Hangups {
+    /// Without a thread of its own.
+    fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_io().build()?;
+        let listening = runtime.block_on(async { signal(SignalKind::hangup()) });
+        Ok(Self { signal: listening?, runtime })
+    }
+
+    /// Whether one has come since.
+    fn came(&mut self) -> bool {
+        let Self { runtime, signal } = self;
+        // Driven on a thread that drives no other runtime.
+        let looked = std::thread::scope(|scope| {
+            let look = scope.spawn(|| {
+                runtime.block_on(async {
+                    tokio::task::yield_now().await;
+                    signal.recv().now_or_never().is_some()
+                })
+            });
+            look.join()
+        });
+        looked.unwrap_or(false)
+    }
 }
 
 /// The configuration file, and what is looked at between reloads.
@@ -185,9 +226,15 @@ fn reload_now(gateway: &Gateway, file: &Path) -> Snapshot {
             return noted;
         }
     };
-    let digest = loaded.settings.digest.clone();
-    match gateway.reload(loaded.settings) {
-        Ok(()) => tracing::info!(config_digest = digest, "configuration reloaded"),
+    let Loaded { settings, warnings, .. } = loaded;
+    let digest = settings.digest.clone();
+    match gateway.reload(settings) {
+        Ok(()) => {
+            tracing::info!(config_digest = digest, "configuration reloaded");
+            for warning in &warnings {
+                tracing::warn!("{warning}");
+            }
+        }
         Err(error) => {
             tracing::error!(%error, "the new configuration is refused, the old one goes on");
         }
@@ -197,7 +244,8 @@ fn reload_now(gateway: &Gateway, file: &Path) -> Snapshot {
 
 /// Drains; a second signal cuts it short.
 pub(super) async fn stop_gateway(gateway: &Gateway, stop: &mut StopSignals) -> Stop {
-    supervisor::stopping();
+    // The drain does not wait until that is heard.
+    drop(spawn_blocking(supervisor::stopping));
     tracing::info!("stopping: not ready any more, and soon no connections; requests are answered");
     tokio::select! {
         stopped = gateway.stop() => {

@@ -229,8 +229,7 @@ struct Machine<'a> {
 impl Machine<'_> {
     fn noted(&self, path: &Path, max_bytes: u64) -> Result<Text, String> {
         let read = files::read(path, max_bytes);
-        let text = read.as_ref().ok().map(|read| read.text.as_str());
-        self.noted.borrow_mut().note(path.to_owned(), text);
+        self.noted.borrow_mut().note_read(path, &read);
         read
     }
 }

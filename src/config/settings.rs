@@ -101,6 +101,15 @@ pub struct ConnectionLimits {
     pub frames: FrameLimits,
 }
 
+impl ConnectionLimits {
+    /// Only what stands in `[server.limits]` itself.
+    pub(crate) fn without_neighbours(mut self) -> Self {
+        self.patience.head = Duration::ZERO;
+        self.head.head_bytes = 0;
+        self
+    }
+}
+
 /// `[server.tls]` and `[admin.tls]`
 #[derive(Clone, Debug)]
 pub struct Tls {

@@ -98,6 +98,7 @@ fn needs(settings: &UpstreamSettings) -> Needs<'_> {
 
 /// What cannot change while running.
 pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(), GatewayFailure> {
+    let (ours, theirs) = (old.server.limits, new.server.limits);
     let changed = [
         ("server.listen", old.server.listen != new.server.listen),
         ("server.reuse_port", old.server.reuse_port != new.server.reuse_port),
@@ -106,10 +107,9 @@ pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(),
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("admin.tls", old.admin.tls.is_some() != new.admin.tls.is_some()),
         ("server.workers", old.server.workers != new.server.workers),
-        (
-            "server.limits, header_timeout or max_header_bytes",
-            old.server.limits != new.server.limits,
-        ),
+        ("server.header_timeout", ours.patience.head != theirs.patience.head),
+        ("server.max_header_bytes", ours.head.head_bytes != theirs.head.head_bytes),
+        ("server.limits", ours.without_neighbours() != theirs.without_neighbours()),
         ("server.trusted_proxies", old.server.trusted_proxies != new.server.trusted_proxies),
         ("server.via", old.server.via != new.server.via),
         ("server.max_connections", old.server.max_connections != new.server.max_connections),
@@ -127,10 +127,9 @@ pub(super) fn changes_need_restart(old: &Settings, new: &Settings) -> Result<(),
         ("server.state_dir", old.server.state_dir != new.server.state_dir),
         ("server.allow_core_dumps", old.server.allow_core_dumps != new.server.allow_core_dumps),
     ];
-    match changed.into_iter().find(|(_, changed)| *changed) {
-        Some((what, _)) => Err(GatewayFailure::NeedsRestart(what)),
-        None => Ok(()),
-    }
+    let changed: Vec<_> =
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect();
+    if changed.is_empty() { Ok(()) } else { Err(GatewayFailure::NeedsRestart(changed.join(", "))) }
 }
 
 fn client_names(clients: &[ClientSettings]) -> Vec<Arc<str>> {
@@ -264,12 +263,17 @@ mod tests {
             (settings("a", 5, "[log]\nlevel = \"debug\""), Some("log.level")),
             (settings("a", 5, "[log]\naccess = false"), Some("log.access")),
             (settings("a", 5, "[server]\nmax_connections = 7"), Some("server.max_connections")),
+            (
+                settings("a", 5, "[server]\nvia = \"x\"\nheader_timeout = \"9s\"\nworkers = 3"),
+                Some("server.workers, server.header_timeout, server.via"),
+            ),
+            (settings("a", 5, "[server.limits]\nmax_fields = 9"), Some("server.limits")),
         ] {
             let refused = match changes_need_restart(&old, &new) {
                 Err(GatewayFailure::NeedsRestart(what)) => Some(what),
                 _ => None,
             };
-            assert_eq!(refused, changed);
+            assert_eq!(refused.as_deref(), changed);
         }
     }
 }

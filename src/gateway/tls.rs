@@ -106,8 +106,7 @@ fn read(files: &Files) -> (Snapshot, Result<Pem, String>) {
     let mut noted = Snapshot::default();
     let mut text = |path: &Path| {
         let read = files::read(path, MAX_PEM_BYTES);
-        let text = read.as_ref().ok().map(|read| read.text.as_str());
-        noted.note(path.to_owned(), text);
+        noted.note_read(path, &read);
         read.map(|read| read.text).map_err(|why| format!("{} {why}", path.display()))
     };
     let (cert, key) = (text(&files.cert), text(&files.key));

@@ -71,6 +71,22 @@ async fn a_passed_socket_that_is_open_to_anyone_is_refused_without_clients() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_that_does_not_listen_keeps_nobody_from_stopping() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let _deaf = UnixDatagram::bind(&path).unwrap();
+    let filling = UnixDatagram::unbound().unwrap();
+    filling.connect(&path).unwrap();
+    while filling.try_send(b"X=1").is_ok() {}
+    let mut child =
+        Child::serve_with(&config(), |command| command.env("NOTIFY_SOCKET", &path)).await;
+    child.signal("HUP").await;
+    child.signal("TERM").await;
+    assert_eq!(child.ended().await, Some(0));
+    assert!(child.said().contains("the supervisor does not listen"), "{}", child.said());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_supervisor_is_told_of_ready_reloading_and_stopping() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");

@@ -29,6 +29,21 @@ fn replace(path: &Path, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_warns_of_what_it_opens() {
+    let sandbox = Sandbox::new(Options::default(), Clock::system());
+    let at = serve_sandbox(&sandbox).await;
+    let config = |tables: &str| Setup { tables: tables.to_owned(), ..Setup::default() }.config(at);
+    let child = Child::serve(&config("")).await;
+    let told = "a secret stands in the file itself";
+    let before = child.said().matches(told).count();
+    let open = "[[clients]]\nname = \"a\"\nkey = { value = \"0123456789abcdef\" }\n";
+    replace(&child.file, &config(open));
+    child.signal("HUP").await;
+    reloaded(&child, "ok", 1).await;
+    until("it is told", async || (child.said().matches(told).count() > before).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_changes_takes_effect_and_a_bad_one_is_tried_again_when_it_changes() {
     let sandbox = Sandbox::new(Options::default(), Clock::system());
     let at = serve_sandbox(&sandbox).await;

@@ -161,9 +161,54 @@ fn certificates_are_read_and_have_to_fit() {
         ("client_key = \"key.pem\"", "tls.client_cert: is required with client_key"),
         ("client_cert = \"cert.pem\"\nclient_key = \"other.pem\"", "is not the key of"),
         ("client_cert = \"empty.pem\"\nclient_key = \"key.pem\"", "holds no certificate"),
-        ("server_name = \"a b\"", "tls.server_name: \"a b\" is not a host's name"),
+        ("server_name = \"a b\"", "tls.server_name: is not a host's name"),
     ] {
         let faults = load(tls).unwrap_err().to_string();
         assert!(faults.contains(why), "{why}: {faults}");
+    }
+}
+
+#[test]
+fn a_secret_in_the_place_of_its_name_is_not_quoted() {
+    let secret = "sk_live_51HabcdefGHIJKLmnopqrstuvwxyz0123456789";
+    let pem = "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj";
+    let named = format!(
+        "[upstreams.a]\nbase_url = \"https://a.test\"\n\
+         tls = {{ ca_file = \"{pem}\", client_cert = \"{pem}\", client_key = \"{pem}\", \
+         server_name = \"{secret} x\" }}\n\
+         [upstreams.a.auth]\nkind = \"bearer\"\ntoken = {{ file = \"{secret}\" }}\n\
+         [[upstreams.a.endpoints]]\nid = \"a\"\npath = \"/a\"\n\
+         [[clients]]\nname = \"a\"\nkey = {{ env = \"{secret}\" }}\nsubjects = [\"s\"]\n\
+         [server.jwt]\njwks = \"{{{secret}}}\"\nissuer = \"a\"\naudience = \"a\"\n"
+    );
+    let faults = bad(&named);
+    for key in
+        ["ca_file", "client_cert", "client_key", "server_name", "token.file", "key.env", "jwks"]
+    {
+        assert!(faults.iter().any(|fault| fault.contains(key)), "{key}: {faults:#?}");
+    }
+    for fault in faults {
+        assert!(!fault.contains("sk_live") && !fault.contains("MIIEvQ"), "{fault}");
+    }
+}
+
+#[test]
+fn a_proxy_that_cannot_be_one_is_a_fault() {
+    for (proxy, good) in [
+        ("http://127.0.0.1:3128", true),
+        ("http://u:p@proxy:3128/", true),
+        ("http://proxy", true),
+        ("http://proxy:99999", false),
+        ("http://proxy:0", false),
+        ("http://proxy:x", false),
+        ("http://proxy:3128/path", false),
+        ("http://proxy:3128?query", false),
+    ] {
+        let text = format!(
+            "[upstreams.a]\nbase_url = \"http://a.test\"\negress_proxy = \"{proxy}\"\n\
+             auth = {{ kind = \"none\" }}\n[[upstreams.a.endpoints]]\nid = \"a\"\npath = \"/a\"\n"
+        );
+        let loaded = crate::config::from_text("weir.toml", &text, &crate::config::Env::new());
+        assert_eq!(loaded.is_ok(), good, "{proxy}");
     }
 }

@@ -97,12 +97,11 @@ fn every_fault_is_told_and_nothing_is_quoted() {
         ]
     );
     let key = std::fs::read_to_string(fixture.path("key.pem")).unwrap();
-    for pasted in [key.clone(), key.replace('\n', ""), "A".repeat(1025)] {
-        assert_eq!(
-            fixture.bad(&format!("cert = \"cert.pem\"\nkey = {pasted:?}")),
-            [
-                "weir.toml:3: server.tls.key: is no path of a file; write the path, not what is in it"
-            ]
+    for pasted in [key.clone(), key.replace('\n', ""), "A".repeat(1025), "MIIEvQIB".repeat(5)] {
+        let told = fixture.bad(&format!("cert = \"cert.pem\"\nkey = {pasted:?}"));
+        let [told] = &told[..] else { panic!("{told:?}") };
+        assert!(
+            told.starts_with("weir.toml:3: server.tls.key: what is written there is not shown")
         );
     }
     let one = |tls: &str| fixture.bad(tls).pop().unwrap();

@@ -3,8 +3,8 @@
 use http::{HeaderName, header};
 use jsonwebtoken::Algorithm;
 
-use super::Outside;
 use super::auth::OURS;
+use super::{Outside, shown};
 use crate::config::fault::Report;
 use crate::config::raw::{Jwt, JwtAlgorithm, Raw};
 use crate::config::units::Span;
@@ -85,14 +85,16 @@ fn keys(jwt: &Jwt, outside: &dyn Outside, report: &mut Report) -> Option<KeySet>
     let found = match outside.file(file, MAX_JWKS_BYTES) {
         Ok(found) => found,
         Err(why) => {
-            report.fault(path, format!("{file:?} {why}"));
+            report.fault(path, format!("{} {why}", shown::path(file)));
             return None;
         }
     };
     if let Some(why) = found.access.to_change() {
         report.warn(path, format!("{file:?} {why}"));
     }
-    KeySet::parse(&found.text).map_err(|why| report.fault(path, format!("{file:?} {why}"))).ok()
+    KeySet::parse(&found.text)
+        .map_err(|why| report.fault(path, format!("{} {why}", shown::path(file))))
+        .ok()
 }
 
 fn algorithm(written: JwtAlgorithm) -> Algorithm {

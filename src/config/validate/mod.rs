@@ -21,6 +21,7 @@ mod reach;
 mod secret;
 mod served;
 mod server;
+mod shown;
 mod template;
 mod tls;
 mod upstreams;

@@ -155,7 +155,7 @@ fn trust(
     }
     let server_name = raw.server_name.as_ref().and_then(|name| {
         let parsed = ServerName::try_from(name.clone());
-        let why = format!("{name:?} is not a host's name or address");
+        let why = "is not a host's name or address";
         parsed.map_err(|_why| report.fault(&key("server_name"), why)).ok()
     });
     Trust {
@@ -227,7 +227,7 @@ fn way(path: &str, raw: &raw::Upstream, secrets: &Secrets<'_>, report: &mut Repo
     let matcher = Matcher::builder().all(text.expose().to_owned()).build();
     let found = matcher.intercept(&Uri::from_static("http://a/"));
     let is_http = text.expose().starts_with("http://");
-    if !is_http || found.is_none_or(|found| found.uri().host().is_none_or(str::is_empty)) {
+    if !is_http || !names_a_place(text.expose()) || found.is_none() {
         let hint = r#"write "http://proxy:3128", "http://user:password@proxy:3128" or "none""#;
         report.fault_try(path, "is not the address of an http proxy", hint);
         return Way::Straight;
@@ -239,6 +239,19 @@ fn way(path: &str, raw: &raw::Upstream, secrets: &Secrets<'_>, report: &mut Repo
         report.warn(path, "a password stands in the file itself");
     }
     Way::Named(matcher)
+}
+
+/// A host, a port that can be one, and nothing after them.
+fn names_a_place(text: &str) -> bool {
+    let Ok(url) = text.parse::<Uri>() else { return false };
+    let Some(authority) = url.authority() else { return false };
+    let host = authority.host();
+    let after = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, after)| after);
+    let has_port = after.len() > host.len();
+    !host.is_empty()
+        && (!has_port || authority.port_u16().is_some_and(|port| port > 0))
+        && matches!(url.path(), "" | "/")
+        && url.query().is_none()
 }
 
 fn environment(secrets: &Secrets<'_>) -> Way {

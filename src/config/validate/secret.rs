@@ -2,7 +2,7 @@
 
 use secrecy::zeroize::Zeroizing;
 
-use super::Outside;
+use super::{Outside, shown};
 use crate::config::fault::Report;
 use crate::config::lines::join;
 use crate::config::raw::SecretSource;
@@ -46,12 +46,14 @@ impl Secrets<'_> {
     /// A file of certificates, which everybody may read.
     pub(super) fn pem(&self, path: &str, file: &str, report: &mut Report) -> Option<Secret> {
         let found = self.outside.file(file, MAX_PEM_BYTES);
-        let found = found.map_err(|why| report.fault(path, format!("{file:?} {why}"))).ok()?;
+        let found =
+            found.map_err(|why| report.fault(path, format!("{} {why}", shown::path(file)))).ok()?;
         Some(Secret::new(found.text.as_str()))
     }
 
     fn variable(&self, path: &str, name: &str, report: &mut Report) -> Option<Secret> {
         let found = self.outside.variable(name).map(Zeroizing::new);
+        let name = shown::variable(name);
         match found.as_ref().map(|text| text.as_str()) {
             None => report.fault(path, format!("the environment variable {name} is not set")),
             Some("") => report.fault(path, format!("the environment variable {name} is empty")),
@@ -65,7 +67,7 @@ impl Secrets<'_> {
         let found = match self.outside.file(file, MAX_BYTES) {
             Ok(found) => found,
             Err(why) => {
-                report.fault(path, format!("{file:?} {why}"));
+                report.fault(path, format!("{} {why}", shown::path(file)));
                 return None;
             }
         };
