@@ -75,9 +75,9 @@ async fn a_supervisor_that_does_not_listen_keeps_nobody_from_stopping() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notify");
     let _deaf = UnixDatagram::bind(&path).unwrap();
-    let filling = UnixDatagram::unbound().unwrap();
-    filling.connect(&path).unwrap();
-    while filling.try_send(b"X=1").is_ok() {}
+    let filling = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    filling.set_nonblocking(true).unwrap();
+    while filling.send_to(b"X=1", &path).is_ok() {}
     let mut child =
         Child::serve_with(&config(), |command| command.env("NOTIFY_SOCKET", &path)).await;
     child.signal("HUP").await;
