@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::MAX_BUFFER;
 use crate::clock::Clock;
 use crate::policy::patience::Signs;
 
@@ -99,7 +100,8 @@ impl Pulse {
             self.blocked.store(0, Relaxed);
         } else {
             // The kernel takes more when a good part of what it has is gone: that much earns time.
-            self.taken.store(taken as u64, Relaxed);
+            // What its buffer took at first was taken by nobody yet, however much it was.
+            self.taken.store(taken.min(MAX_BUFFER) as u64, Relaxed);
             self.blocked.store(self.now() + 1, Relaxed);
         }
     }
@@ -216,5 +218,43 @@ impl<I: AsyncWrite> AsyncWrite for Metered<I> {
         }
         ready!(shut)?;
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_large_kernel_buffer_takes_earns_no_more_than_ours_would() {
+        let clock = Clock::system();
+        let pulse = Pulse::new(&clock);
+        pulse.wrote(3 << 20, 8 << 20);
+        clock.advance(Duration::from_secs(5));
+        let (since, taken) = pulse.signs().blocked.unwrap();
+        assert!(since >= Duration::from_secs(5));
+        assert_eq!(taken, MAX_BUFFER as u64);
+        pulse.wrote(100, 100);
+        assert_eq!(pulse.signs().blocked, None);
+        assert!(pulse.signs().idle.unwrap() < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn at_rest_is_who_has_neither_a_head_nor_an_answer_coming() {
+        let clock = Clock::system();
+        let pulse = Arc::new(Pulse::new(&clock));
+        assert!(pulse.signs().idle.is_some());
+        pulse.head_begins();
+        assert!(pulse.signs().idle.is_none() && pulse.signs().head.is_some());
+        pulse.head_ends();
+        let busy = pulse.busy();
+        assert!(pulse.signs().idle.is_none());
+        drop(busy);
+        assert!(pulse.signs().idle.is_some());
+        assert_eq!(pulse.given_up(), 1);
+        let mut busy = pulse.busy();
+        busy.answered();
+        drop(busy);
+        assert_eq!(pulse.given_up(), 1);
     }
 }
