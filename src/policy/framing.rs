@@ -119,14 +119,18 @@ impl Framing {
         self.heads
     }
 
-    /// Nothing of a request has been seen since the last one ended.
+    /// Nothing of a request has been seen since the last one ended, but blank lines.
     pub fn is_between_requests(&self) -> bool {
-        matches!(self.state, State::Start { .. }) && self.seen == 0
+        matches!(self.state, State::Start { .. }) && self.seen == self.line
     }
 
     /// Something of a request's head has been seen, and not all of it.
     pub fn is_in_head(&self) -> bool {
-        matches!(self.state, State::Fields(_)) || self.seen > 0
+        match self.state {
+            State::Start { .. } => self.seen > self.line,
+            State::Fields(_) => true,
+            State::Content(_) | State::Chunked(_) | State::Refused(_) => false,
+        }
     }
 
     /// Nothing more comes of what has begun.

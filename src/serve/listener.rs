@@ -146,16 +146,21 @@ fn tcp(address: SocketAddr, sharing: Sharing) -> io::Result<Listener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG.into())?;
-    keep_alive(&SockRef::from(&socket))?;
+    prepare(&SockRef::from(&socket))?;
     Ok(TcpListener::from_std(socket.into())?.into())
 }
 
+/// What the kernel holds of answers for one client, bytes; it doubles this for its own needs. A slow
+/// reader is seen to read when a third of it has gone, and ten thousand hold no more than that each.
+const SEND_BUFFER: usize = 128 * 1024;
+
 /// Accepted connections inherit it, at no cost to each.
-fn keep_alive(socket: &SockRef<'_>) -> io::Result<()> {
+fn prepare(socket: &SockRef<'_>) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE)
         .with_interval(KEEPALIVE_INTERVAL)
         .with_retries(KEEPALIVE_PROBES);
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_tcp_keepalive(&keepalive)
 }
 

@@ -179,7 +179,7 @@ async fn a_reload_brings_other_files_and_the_admin_listener_has_its_own() {
     std::fs::write(&child.file, Setup::default().config(nowhere)).unwrap();
     child.signal("HUP").await;
     until("it is refused", async || {
-        child.said().contains("server.tls changed: that needs a restart").then_some(())
+        child.said().contains("server.tls, admin.tls changed: that needs a restart").then_some(())
     })
     .await;
     child.signal("TERM").await;

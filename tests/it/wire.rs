@@ -480,3 +480,19 @@ async fn one_address_cannot_take_all_connections() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_is_told_to_be_too_large_is_not_asked_for() {
+    let upstream = recorder().await;
+    let gateway = before(&upstream, "").await;
+    let head =
+        "PUT /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n";
+    let told = say(&gateway, head.as_bytes()).await.rest().await;
+    assert!(told.starts_with("HTTP/1.1 413 "), "{told}");
+    // A blank line after a body begins nothing that could be late.
+    let gateway = before(&upstream, IMPATIENT).await;
+    let body = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\na\r\n";
+    let told = say(&gateway, body.as_bytes()).await.rest().await;
+    assert_eq!(told.matches("HTTP/1.1 ").count(), 1, "{told}");
+    assert!(told.starts_with("HTTP/1.1 200 "), "{told}");
+}

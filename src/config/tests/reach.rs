@@ -208,7 +208,7 @@ fn a_proxy_that_cannot_be_one_is_a_fault() {
             "[upstreams.a]\nbase_url = \"http://a.test\"\negress_proxy = \"{proxy}\"\n\
              auth = {{ kind = \"none\" }}\n[[upstreams.a.endpoints]]\nid = \"a\"\npath = \"/a\"\n"
         );
-        let loaded = crate::config::from_text("weir.toml", &text, &crate::config::Env::new());
+        let loaded = from_text("weir.toml", &text, &Env::new());
         assert_eq!(loaded.is_ok(), good, "{proxy}");
     }
 }

@@ -155,6 +155,10 @@ async fn collect(body: Body, limit: usize) -> Result<Bytes, GatewayError> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
+    // Told beforehand: nobody has to send it, or be asked to go on.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(GatewayError::BodyTooLarge { limit });
+    }
     match Limited::new(body, limit).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(GatewayError::BodyTooLarge { limit }),

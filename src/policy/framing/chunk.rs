@@ -89,7 +89,8 @@ impl Chunks {
     fn size(&mut self, line: &[u8]) -> Result<(), Fault> {
         let end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
         let (digits, extensions) = line.split_at(end);
-        if digits.is_empty() || digits.len() > MAX_DIGITS {
+        let significant = digits.iter().position(|digit| *digit != b'0').unwrap_or(digits.len());
+        if digits.is_empty() || digits.len() - significant > MAX_DIGITS {
             return Err(Fault::Content("a chunk's size is no number"));
         }
         let size = digits.iter().fold(0, |sum, digit| {

@@ -96,7 +96,8 @@ pub(super) fn trim(mut value: &[u8]) -> &[u8] {
 /// RFC 9112, section 6.2: one decimal number, and nothing that somebody might read as another.
 pub(super) fn length(value: &[u8]) -> Result<u64, Fault> {
     const WRONG: Fault = Fault::Malformed("Content-Length is no number of bytes");
-    if value.is_empty() || value.len() > 18 {
+    let significant = value.iter().position(|byte| *byte != b'0').unwrap_or(value.len());
+    if value.is_empty() || value.len() - significant > 18 {
         return Err(WRONG);
     }
     value.iter().try_fold(0, |sum, byte| match byte {

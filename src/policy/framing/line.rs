@@ -68,7 +68,8 @@ fn check_target(method: &[u8], target: &[u8], limits: &HeadLimits) -> Result<(),
         return Err(Fault::UriTooLong);
     }
     // RFC 3986: what is not visible ASCII is escaped, and a fragment stays with the client.
-    if !target.iter().all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#') {
+    let legal = |byte: &u8| matches!(byte, b'!'..=b'~') && !b"#<>\"`".contains(byte);
+    if !target.iter().all(legal) {
         return Err(Fault::Malformed(
             "the request target holds a character that has no place there",
         ));

@@ -6,7 +6,7 @@ use listenfd::ListenFd;
 use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
 
-use super::{Kind, Listener, Origin, keep_alive};
+use super::{Kind, Listener, Origin, prepare};
 use crate::address::Passed;
 
 /// Most sockets that are taken over.
@@ -89,7 +89,7 @@ impl Socket {
         let kind = match self {
             Self::Tcp(listener) => {
                 listener.set_nonblocking(true)?;
-                keep_alive(&SockRef::from(&listener))?;
+                prepare(&SockRef::from(&listener))?;
                 Kind::Tcp(TcpListener::from_std(listener)?)
             }
             Self::Unix(listener) => {

@@ -74,24 +74,23 @@ where
         match self.tls.clone() {
             // Boxed, so that a connection in the clear is not charged for it.
             Some(tls) => Box::pin(self.secured(&tls, socket, peer)).await,
-            None => self.plain(socket, peer).await,
+            None => self.begin(socket, None, Who { peer, certificate: None }).await,
         }
     }
 
-    /// The first bytes tell which HTTP it is.
-    async fn plain(self: Arc<Self>, socket: Socket, peer: PeerAddr) {
-        let mut stream = Rewind::new(socket);
+    /// The first bytes tell which HTTP it is, unless that is agreed already. They have to come in time
+    /// either way.
+    async fn begin<I: Wire>(self: Arc<Self>, stream: I, agreed: Option<Version>, who: Who) {
+        let mut stream = Rewind::new(stream);
         let found = tokio::select! {
             biased;
             found = sniff(&mut stream, self.limits.patience.head) => found,
             () = last_look(&self.drain) => return,
         };
         match found {
-            Ok(Some(version)) => {
-                self.speak(version, stream, Who { peer, certificate: None }).await;
-            }
+            Ok(Some(version)) => self.speak(agreed.unwrap_or(version), stream, who).await,
             Ok(None) => linger(stream, &self.drain).await,
-            Err(error) => tracing::debug!(%error, ?peer, "connection lost"),
+            Err(error) => tracing::debug!(%error, peer = ?who.peer, "connection lost"),
         }
     }
 
@@ -105,7 +104,7 @@ where
         };
         match shaken {
             Ok(Ok(Secured { stream, version, certificate })) => {
-                self.speak(version, stream, Who { peer, certificate }).await;
+                self.begin(stream, Some(version), Who { peer, certificate }).await;
             }
             Ok(Err((error, socket))) => {
                 tracing::debug!(%error, ?peer, "no TLS with this client");
@@ -190,8 +189,9 @@ where
                             PARK_AFTER
                         }
                         Verdict::HeadLate => {
-                            self.metrics.cut(Cut::Head);
-                            line.head_is_late();
+                            if line.head_is_late() {
+                                self.metrics.cut(Cut::Head);
+                            }
                             PARK_AFTER
                         }
                         Verdict::Stalled => {
@@ -233,6 +233,7 @@ where
         let mut closing = pin!(drain.reached(Phase::Closing));
         let mut idle_check = pin!(tokio::time::sleep(patience.idle));
         let mut stall_check = pin!(tokio::time::sleep(patience.taking.grace));
+        let mut hurry = pin!(tokio::time::sleep(LINGER));
         let mut seen = streams.started();
         let mut leaving = false;
         let ended = loop {
@@ -248,6 +249,14 @@ where
                 }), if !leaving => {
                     leaving = true;
                     connection.as_mut().graceful_shutdown();
+                    hurry.set(tokio::time::sleep(LINGER));
+                }
+                // hyper waits until the peer has acknowledged that we leave; a stop does not.
+                () = hurry.as_mut(), if leaving => {
+                    if drain.has_reached(Phase::Closing) && streams.are_done() {
+                        return;
+                    }
+                    hurry.set(tokio::time::sleep(LINGER));
                 }
                 () = idle_check.as_mut() => {
                     if streams.idle_since(seen) {

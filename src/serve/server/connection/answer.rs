@@ -69,9 +69,9 @@ impl Line {
         self.refused.get_or_init(|| (number, fault));
     }
 
-    /// The head that is coming has taken too long.
-    pub(super) fn head_is_late(&self) {
-        self.late.store(true, Relaxed);
+    /// The head that is coming has taken too long; whether that is news.
+    pub(super) fn head_is_late(&self) -> bool {
+        !self.late.swap(true, Relaxed)
     }
 
     pub(super) fn is_late(&self) -> bool {
@@ -157,18 +157,20 @@ where
         if let Some(busy) = &mut busy {
             busy.answered();
         }
-        Poll::Ready(answer.map(|answer| answer.map(|body| Sent { body, _busy: busy })))
+        let largest = if this.line.closes_with.is_some() { usize::MAX } else { PIECE };
+        Poll::Ready(answer.map(|answer| answer.map(|body| Sent { body, largest, _busy: busy })))
     }
 }
 
-/// Largest piece that is handed over at once: what HTTP/2 has taken it keeps, whether or not the
-/// client ever opens its window for it.
-const PIECE: usize = super::MAX_BUFFER;
+/// Largest piece that is handed over at once to HTTP/2: what that has taken it keeps, whether or not
+/// the client ever opens its window for it. HTTP/1 takes all that is there.
+const PIECE: usize = 16 * 1024;
 
 /// An answer's body on its way out.
 #[derive(Debug)]
 pub(super) struct Sent {
     body: Body,
+    largest: usize,
     _busy: Option<Busy>,
 }
 
@@ -180,10 +182,11 @@ impl http_body::Body for Sent {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let largest = self.largest;
         if let Body::Full(bytes) = &mut self.body
-            && bytes.len() > PIECE
+            && bytes.len() > largest
         {
-            let piece = bytes.split_to(PIECE);
+            let piece = bytes.split_to(largest);
             streams::handed_over(piece.len());
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }

@@ -49,15 +49,12 @@ impl<I> Guard<I> {
 
     /// No request has begun, and none will be refused.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.held.is_empty() && self.last.is_none() && self.framing.is_between_requests()
+        self.good == 0 && self.last.is_none() && self.framing.is_between_requests()
     }
 
     fn judged(&mut self, Verdict { pass, fault }: Verdict) -> usize {
         if let Some(fault) = fault {
             self.refuse(fault);
-        }
-        if !self.framing.is_in_head() {
-            self.pulse.head_ends();
         }
         pass
     }
@@ -66,7 +63,7 @@ impl<I> Guard<I> {
         if self.last.is_some() {
             return;
         }
-        self.pulse.head_ends();
+        self.pulse.waits_for_no_head();
         self.last = Some(if let Fault::Content(_) = fault {
             REFUSED_CONTENT
         } else {
@@ -102,7 +99,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut piece = [0; PIECE];
         let mut buf = ReadBuf::new(&mut piece);
-        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+        ready!(self.poll_io(cx, &mut buf))?;
         if buf.filled().is_empty() {
             return Poll::Ready(Ok(false));
         }
@@ -115,9 +112,17 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         let unjudged = self.held.get_mut(self.good..).unwrap_or_default();
         let verdict = self.framing.feed(unjudged);
         self.good += self.judged(verdict);
-        if self.good < self.held.len() && self.last.is_none() && self.framing.is_in_head() {
-            self.pulse.head_begins();
+    }
+
+    /// Reads, and tells whether a head is what we wait for.
+    fn poll_io(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        if read.is_pending() && self.framing.is_in_head() {
+            self.pulse.waits_for_head(self.framing.heads());
+        } else {
+            self.pulse.waits_for_no_head();
         }
+        read
     }
 
     /// Resolves when something has come; `false` at the end.
@@ -132,7 +137,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<bool>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        ready!(self.poll_io(cx, buf))?;
         let came = buf.filled_mut().get_mut(before..).unwrap_or_default();
         if came.is_empty() {
             return Poll::Ready(Ok(false));
@@ -144,9 +149,6 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         }
         buf.set_filled(before + pass);
         self.judged(verdict);
-        if !self.held.is_empty() && self.framing.is_in_head() {
-            self.pulse.head_begins();
-        }
         Poll::Ready(Ok(true))
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,12 @@ pub(super) struct Pulse {
     began: Instant,
     /// The last byte that was written.
     last: AtomicU64,
-    /// When the head that is still coming began, plus 1; 0 = none is coming.
+    /// When the head that we wait for began to be waited for, plus 1.
     head: AtomicU64,
+    /// Which head that is.
+    which: AtomicU64,
+    /// Whether the client is who keeps us waiting for it.
+    waiting: AtomicBool,
     /// Since when it has taken nothing of what we have for it, plus 1; 0 = there is nothing.
     blocked: AtomicU64,
     /// What it took last.
@@ -43,6 +47,8 @@ impl Pulse {
             began: clock.now(),
             last: AtomicU64::new(0),
             head: AtomicU64::new(0),
+            which: AtomicU64::new(u64::MAX),
+            waiting: AtomicBool::new(false),
             blocked: AtomicU64::new(0),
             taken: AtomicU64::new(0),
             busy: AtomicUsize::new(0),
@@ -60,7 +66,7 @@ impl Pulse {
         let now = self.now();
         let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
         let marked = |mark: &AtomicU64| mark.load(Relaxed).checked_sub(1).map(since);
-        let head = marked(&self.head);
+        let head = marked(&self.head).filter(|_| self.waiting.load(Relaxed));
         let blocked = marked(&self.blocked);
         let at_rest = head.is_none() && blocked.is_none() && self.busy.load(Relaxed) == 0;
         Signs {
@@ -70,16 +76,17 @@ impl Pulse {
         }
     }
 
-    /// A head has begun and is not whole.
-    pub(super) fn head_begins(&self) {
-        if self.head.load(Relaxed) == 0 {
+    /// The client has sent some of a head, of this number, and keeps us waiting for the rest.
+    pub(super) fn waits_for_head(&self, number: u64) {
+        if self.which.swap(number, Relaxed) != number {
             self.head.store(self.now() + 1, Relaxed);
         }
+        self.waiting.store(true, Relaxed);
     }
 
-    /// It is whole.
-    pub(super) fn head_ends(&self) {
-        self.head.store(0, Relaxed);
+    /// We wait for no head, or not for the client.
+    pub(super) fn waits_for_no_head(&self) {
+        self.waiting.store(false, Relaxed);
     }
 
     /// A request is being answered until what this returns is dropped.
@@ -103,6 +110,13 @@ impl Pulse {
             // What its buffer took at first was taken by nobody yet, however much it was.
             self.taken.store(taken.min(MAX_BUFFER) as u64, Relaxed);
             self.blocked.store(self.now() + 1, Relaxed);
+        }
+    }
+
+    /// All that was written is on its way.
+    fn flushed(&self) {
+        if self.blocked.swap(0, Relaxed) != 0 {
+            self.last.store(self.now(), Relaxed);
         }
     }
 
@@ -204,8 +218,9 @@ impl<I: AsyncWrite> AsyncWrite for Metered<I> {
         let this = self.project();
         let flushed = this.io.poll_flush(cx);
         // TLS keeps what it has encrypted until the socket takes it.
-        if flushed.is_pending() {
-            this.pulse.is_blocked();
+        match &flushed {
+            Poll::Pending => this.pulse.is_blocked(),
+            Poll::Ready(_) => this.pulse.flushed(),
         }
         flushed
     }
@@ -236,6 +251,9 @@ mod tests {
         assert_eq!(taken, MAX_BUFFER as u64);
         pulse.wrote(100, 100);
         assert_eq!(pulse.signs().blocked, None);
+        pulse.is_blocked();
+        pulse.flushed();
+        assert_eq!(pulse.signs().blocked, None, "what TLS held back has gone");
         assert!(pulse.signs().idle.unwrap() < Duration::from_secs(1));
     }
 
@@ -244,9 +262,17 @@ mod tests {
         let clock = Clock::system();
         let pulse = Arc::new(Pulse::new(&clock));
         assert!(pulse.signs().idle.is_some());
-        pulse.head_begins();
-        assert!(pulse.signs().idle.is_none() && pulse.signs().head.is_some());
-        pulse.head_ends();
+        pulse.waits_for_head(0);
+        clock.advance(Duration::from_secs(2));
+        pulse.waits_for_head(0);
+        assert!(pulse.signs().head.unwrap() >= Duration::from_secs(2));
+        assert!(pulse.signs().idle.is_none());
+        pulse.waits_for_no_head();
+        assert_eq!(pulse.signs().head, None);
+        // Another head is not charged for the one before it.
+        pulse.waits_for_head(1);
+        assert!(pulse.signs().head.unwrap() < Duration::from_secs(1));
+        pulse.waits_for_no_head();
         let busy = pulse.busy();
         assert!(pulse.signs().idle.is_none());
         drop(busy);

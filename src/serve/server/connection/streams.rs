@@ -40,6 +40,11 @@ impl Streams {
         self.counts.started.load(Ordering::Acquire)
     }
 
+    /// None is open.
+    pub(super) fn are_done(&self) -> bool {
+        self.idle_since(self.started())
+    }
+
     /// None is open, and none has been opened since `started` was read.
     pub(super) fn idle_since(&self, started: u64) -> bool {
         self.started() == started && self.counts.ended.load(Ordering::Acquire) == started

@@ -170,3 +170,19 @@ async fn a_connection_made_ahead_is_not_told_to_leave_before_it_has_served() {
         assert!(!types.contains(&GOAWAY), "{types:?}");
     }
 }
+
+#[tokio::test]
+async fn a_mute_http2_client_does_not_hold_up_a_stop() {
+    let fixture = start(limits()).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = b"\0\0\0\x04\0\0\0\0\0";
+    let mut mute = Vec::new();
+    for said in [&preface[..], &[&preface[..], settings].concat()] {
+        let mut stream = fixture.send(said).await;
+        // Its own settings say that it is served.
+        let _ = timeout(PATIENCE, stream.read_u8()).await.unwrap();
+        mute.push(stream);
+    }
+    let stopped = timeout(PATIENCE / 2, fixture.drain.finish(PATIENCE)).await;
+    assert_eq!(stopped.expect("nobody is waited for"), Finished::default());
+}
