@@ -16,9 +16,9 @@ pub struct Rules {
 /// What a failure says about a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
-    /// It is not there: no connection, no answer.
+    /// It is not there: no connection.
     Absent,
-    /// It is there, and what it says is of no use.
+    /// It takes connections, and what it says is of no use, or too late.
     Faulty,
 }
 
@@ -70,7 +70,9 @@ enum State {
     HalfOpen(Instant),
 }
 
-/// Whoever has been told to wait while a probe is on its way comes back after that.
+/// Whoever has been told to wait while a probe is on its way comes back after that, and finds out
+/// for himself if the probe still does not know and there is nobody else to ask: it may have gone
+/// to the one thing that takes long.
 const WHILE_PROBING: Duration = Duration::from_secs(1);
 
 /// One replica's record.
@@ -97,12 +99,16 @@ impl Breaker {
     }
 
     /// Whether a request may go now.
-    pub fn admits(&self, now: Instant) -> Admission {
+    pub fn admits(&self, company: Company, now: Instant) -> Admission {
         match self.state {
             State::Closed => Admission::Go,
             State::Open(until) if until <= now => Admission::Probe,
             State::Open(until) => Admission::Not(until),
-            State::HalfOpen(_) => Admission::Not(now + WHILE_PROBING),
+            State::HalfOpen(since) => match (company, since + WHILE_PROBING) {
+                (Company::Alone, until) if until <= now => Admission::Probe,
+                (Company::Alone, until) => Admission::Not(until),
+                (Company::Others, _) => Admission::Not(now + WHILE_PROBING),
+            },
         }
     }
 
@@ -213,21 +219,44 @@ mod tests {
         for span in [1, 2, 3, 3] {
             assert_eq!(fail(&mut breaker, Role::Regular, at), Turn::None, "a straggler");
             let until = at + span * SECOND;
-            assert_eq!(breaker.admits(until - SECOND / 2), Admission::Not(until));
-            assert_eq!(breaker.admits(until), Admission::Probe);
+            assert_eq!(breaker.admits(Company::Alone, until - SECOND / 2), Admission::Not(until));
+            assert_eq!(breaker.admits(Company::Alone, until), Admission::Probe);
             breaker.probes(until);
-            assert_eq!(breaker.admits(until), Admission::Not(until + WHILE_PROBING));
+            assert_eq!(
+                breaker.admits(Company::Alone, until),
+                Admission::Not(until + WHILE_PROBING)
+            );
             at = until;
             let longer = (2 * span * SECOND).min(3 * SECOND);
             assert_eq!(fail(&mut breaker, Role::Probe, at), Turn::Opened(longer));
         }
         breaker.probes(at);
         breaker.released(at);
-        assert_eq!(breaker.admits(at), Admission::Probe, "it came to nothing");
+        assert_eq!(breaker.admits(Company::Alone, at), Admission::Probe, "it came to nothing");
         breaker.probes(at);
         assert_eq!(breaker.succeeded(), Turn::Closed);
         assert_eq!(breaker.succeeded(), Turn::None);
-        assert_eq!(breaker.admits(at), Admission::Go);
+        assert_eq!(breaker.admits(Company::Alone, at), Admission::Go);
+    }
+
+    #[test]
+    fn a_probe_that_takes_long_holds_nobody_up_who_has_nowhere_else_to_go() {
+        use Admission::{Not, Probe};
+        let (mut breaker, at) = (Breaker::default(), now());
+        breaker.probes(at);
+        let (soon, later) = (at + WHILE_PROBING / 2, at + WHILE_PROBING);
+        for (company, now, expected) in [
+            (Company::Alone, soon, Not(later)),
+            (Company::Alone, later, Probe),
+            (Company::Others, soon, Not(soon + WHILE_PROBING)),
+            (Company::Others, later, Not(later + WHILE_PROBING)),
+        ] {
+            assert_eq!(breaker.admits(company, now), expected, "{company:?}");
+        }
+        // One a second, however many wait.
+        breaker.probes(later);
+        assert_eq!(breaker.admits(Company::Alone, later), Not(later + WHILE_PROBING));
+        assert_eq!(breaker.succeeded(), Turn::Closed, "whichever of them has an answer");
     }
 
     #[test]

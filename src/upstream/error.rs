@@ -136,12 +136,12 @@ impl UpstreamError {
     /// What it says about the replica; none = nothing.
     pub(super) fn blame(&self) -> Option<Blame> {
         match self {
-            Self::Connect(_) | Self::Tls(_) | Self::Timeout(Phase::Connect | Phase::FirstByte) => {
-                Some(Blame::Absent)
-            }
+            Self::Connect(_) | Self::Tls(_) | Self::Timeout(Phase::Connect) => Some(Blame::Absent),
             Self::Closed(_, Line::Kept) | Self::Down { .. } => None,
             Self::Closed(_, Line::Fresh)
-            | Self::Timeout(Phase::Body)
+            // It takes connections: one slow resource, or a few, are no reason to ask for no other.
+            // Of a host that is gone this is said once a kept connection, until there is none.
+            | Self::Timeout(Phase::FirstByte | Phase::Body)
             | Self::Protocol(_)
             | Self::Body(_) => Some(Blame::Faulty),
         }

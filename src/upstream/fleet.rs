@@ -320,8 +320,15 @@ impl State {
         }
     }
 
+    /// Whether anybody is asked without further ado.
+    fn company(&self) -> Company {
+        let any_in = self.members.iter().any(|member| member.inside);
+        if any_in { Company::Others } else { Company::Alone }
+    }
+
     fn refuses(&self, now: Instant) -> Option<Duration> {
-        let wait = |member: &Member| match member.breaker.admits(now) {
+        let company = self.company();
+        let wait = |member: &Member| match member.breaker.admits(company, now) {
             Admission::Go | Admission::Probe => Duration::ZERO,
             Admission::Not(until) => until.saturating_duration_since(now),
         };
@@ -331,10 +338,11 @@ impl State {
 
     /// A replica whose time to be asked again has come.
     fn probe(&mut self, now: Instant) -> Option<Arc<Replica>> {
-        let any_in = self.members.iter().any(|member| member.inside);
+        let company = self.company();
         let member = self.members.iter_mut().find(|member| {
-            let may = member.is_well() || !any_in;
-            !member.breaker.is_closed() && may && member.breaker.admits(now) == Admission::Probe
+            let may = member.is_well() || company == Company::Alone;
+            let admitted = member.breaker.admits(company, now) == Admission::Probe;
+            !member.breaker.is_closed() && may && admitted
         })?;
         member.breaker.probes(now);
         Some(Arc::clone(&member.replica))

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Method;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::support::gateway::{Running, start};
@@ -66,10 +67,17 @@ fn nobody() -> (socket2::Socket, SocketAddr) {
 
 /// It begins to listen, and answers.
 fn appears(socket: socket2::Socket) -> Scripted {
+    listens(socket, |_, _| vec![say(GOOD)])
+}
+
+fn listens(
+    socket: socket2::Socket,
+    script: impl Fn(&str, usize) -> Vec<Act> + Send + Sync + 'static,
+) -> Scripted {
     socket.listen(128).unwrap();
     socket.set_nonblocking(true).unwrap();
     let listener = TcpListener::from_std(socket.into()).unwrap();
-    Scripted::on(listener, |_, _| vec![say(GOOD)])
+    Scripted::on(listener, script)
 }
 
 fn asked(upstream: &Scripted) -> usize {
@@ -206,22 +214,36 @@ async fn the_only_one_is_broken_off_if_it_is_not_there_and_never_if_it_talks_non
 }
 
 #[tokio::test]
-async fn one_probe_at_a_time_and_stale_answers_meanwhile() {
-    let hang = Arc::new(AtomicBool::new(false));
-    let hanging = Arc::clone(&hang);
-    let upstream = Scripted::start(move |_, _| {
-        if hanging.load(Ordering::SeqCst) { vec![Act::Hang] } else { vec![say(GOOD)] }
-    })
-    .await;
-    let running = gateway(&[upstream.address], "max_retries = 0").await;
+async fn stale_answers_while_nobody_is_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let running = gateway(&[listener.local_addr().unwrap()], "max_retries = 0").await;
+    let once = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        drop(listener);
+        stream.read_u8().await.unwrap();
+        stream.write_all(GOOD.as_bytes()).await.unwrap();
+        while stream.read_u8().await.is_ok_and(|byte| byte != b'\r') {}
+    });
     assert_eq!(running.get("/stale").await.text(), "good");
-    hang.store(true, Ordering::SeqCst);
-    for n in 0..5 {
-        running.get(&format!("/{n}")).await.problem(504, "upstream-timeout");
-    }
-    running.get("/down").await.problem(503, "upstream-down");
+    once.await.unwrap();
     running.clock.advance(Duration::from_secs(5));
-    let before = asked(&upstream);
+    for n in 0..5 {
+        running.get(&format!("/{n}")).await.problem(502, "upstream-failed");
+    }
+    let stale = running.get("/stale").await;
+    assert_eq!(stale.text(), "good");
+    assert!(stale.cache_status().contains("detail=upstream-down"), "{}", stale.cache_status());
+}
+
+#[tokio::test]
+async fn one_probe_at_a_time() {
+    let (socket, gone) = nobody();
+    let running = gateway(&[gone], "max_retries = 0").await;
+    for n in 0..5 {
+        running.get(&format!("/{n}")).await.problem(502, "upstream-failed");
+    }
+    let upstream = listens(socket, |_, _| vec![Act::Hang]);
+    running.clock.advance(Duration::from_secs(5));
     let asks = (0..20).map(|n| {
         let client = running.client();
         async move { client.get(&format!("/probe/{n}")).await }
@@ -229,10 +251,56 @@ async fn one_probe_at_a_time_and_stale_answers_meanwhile() {
     let answers = crate::support::join_all(asks.collect::<Vec<_>>()).await;
     let codes = |code: &str| answers.iter().filter(|a| a.header("weir-error") == code).count();
     assert_eq!((codes("upstream-timeout"), codes("upstream-down")), (1, 19));
-    assert_eq!(asked(&upstream), before + 1);
-    let stale = running.get("/stale").await;
-    assert_eq!(stale.text(), "good");
-    assert!(stale.cache_status().contains("detail=upstream-down"), "{}", stale.cache_status());
+    assert_eq!(asked(&upstream), 1);
+    assert_eq!(states(&running).await, ["in"], "it is back, however slow");
+}
+
+#[tokio::test]
+async fn a_probe_to_what_takes_long_is_not_waited_for() {
+    let (socket, gone) = nobody();
+    let keys = "breaker = { failures = 1 }\nmax_retries = 0";
+    let text = config(&[gone], keys).replace("300ms", "20s");
+    let running = start(&text, clock()).await;
+    running.get("/1").await.problem(502, "upstream-failed");
+    let upstream =
+        listens(
+            socket,
+            |line, _| {
+                if line.contains("/long") { vec![Act::Hang] } else { vec![say(GOOD)] }
+            },
+        );
+    running.clock.advance(Duration::from_secs(1));
+    let client = running.client();
+    let probe = tokio::spawn(async move { client.get("/long").await });
+    until("it is on its way", async || (asked(&upstream) == 1).then_some(())).await;
+    running.get("/2").await.problem(503, "upstream-down");
+    running.clock.advance(Duration::from_secs(1));
+    assert_eq!(running.get("/3").await.text(), "good");
+    assert_eq!(running.get("/4").await.text(), "good");
+    probe.abort();
+}
+
+#[tokio::test]
+async fn silence_on_some_of_it_takes_nothing_else_of_the_only_one_down() {
+    let upstream = Scripted::start(|line, _| match line {
+        _ if line.contains("/well") => vec![say(GOOD)],
+        _ if line.contains("/early") => vec![say("HTTP/1.1 103 Early Hints\r\n\r\n"), Act::Hang],
+        _ if line.contains("/half") => vec![say("HTTP/1.1 200 OK\r\ncont"), Act::Hang],
+        _ => vec![Act::Hang],
+    })
+    .await;
+    let running = gateway(&[upstream.address], "max_retries = 0").await;
+    for path in ["early", "half", "silent"] {
+        let asks = (0..12).map(|n| {
+            let client = running.client();
+            async move { client.get(&format!("/{path}/{n}")).await }
+        });
+        for answer in crate::support::join_all(asks.collect::<Vec<_>>()).await {
+            answer.problem(504, "upstream-timeout");
+        }
+        assert_eq!(running.get(&format!("/well/{path}")).await.text(), "good", "{path}");
+    }
+    assert_eq!(states(&running).await, ["in"]);
 }
 
 #[tokio::test]
@@ -243,23 +311,23 @@ async fn a_probe_that_is_given_up_lets_the_next_one_find_out() {
     running.get("/2").await.problem(503, "upstream-down");
     drop(running);
 
+    let (socket, gone) = nobody();
+    let running = gateway(&[gone], "max_retries = 0\nbreaker = { failures = 1 }").await;
+    running.get("/1").await.problem(502, "upstream-failed");
     let upstream =
-        Scripted::start(
+        listens(
+            socket,
             |line, _| {
                 if line.contains("good") { vec![say(GOOD)] } else { vec![Act::Hang] }
             },
-        )
-        .await;
-    let running = gateway(&[upstream.address], "breaker = { failures = 1 }").await;
-    running.get("/1").await.problem(504, "upstream-timeout");
+        );
     running.clock.advance(Duration::from_secs(3));
     let client = running.client();
     let probe = tokio::spawn(async move { client.get("/stale").await });
-    until("it is on its way", async || (asked(&upstream) > 1).then_some(())).await;
+    until("it is on its way", async || (asked(&upstream) > 0).then_some(())).await;
     running.get("/2").await.problem(503, "upstream-down");
     probe.abort();
     drop(probe.await);
-    running.clock.advance(Duration::from_secs(20));
     until("the next finds out", async || (running.get("/good").await.status == 200).then_some(()))
         .await;
 }
