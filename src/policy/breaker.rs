@@ -75,6 +75,9 @@ enum State {
 /// to the one thing that takes long.
 const WHILE_PROBING: Duration = Duration::from_secs(1);
 
+/// Longest that one is left alone where there is no other: all come back at about the same time.
+const ALONE_MAX: Duration = Duration::from_secs(10);
+
 /// One replica's record.
 #[derive(Clone, Copy, Debug)]
 pub struct Breaker {
@@ -139,7 +142,11 @@ impl Breaker {
                 if (blame, company) == (Blame::Faulty, Company::Alone) {
                     return self.succeeded();
                 }
-                self.open((self.span * 2).clamp(rules.open, rules.open_max.max(rules.open)), now)
+                let most = match company {
+                    Company::Others => rules.open_max,
+                    Company::Alone => rules.open_max.min(ALONE_MAX),
+                };
+                self.open((self.span * 2).clamp(rules.open, most.max(rules.open)), now)
             }
             // What had left before it was found out tells nothing new.
             State::Open(_) | State::HalfOpen(_) => Turn::None,
@@ -190,6 +197,28 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "any instant does")]
     pub(super) fn now() -> Instant {
         Instant::now()
+    }
+
+    #[test]
+    fn where_there_is_no_other_the_pause_has_a_shorter_end() {
+        let rules = Rules { open_max: Duration::from_secs(60), ..RULES };
+        for (company, longest) in [(Company::Alone, 10), (Company::Others, 60)] {
+            let (mut breaker, mut at) = (Breaker::default(), now());
+            let mut last = Duration::ZERO;
+            for _ in 0..3 {
+                breaker.failed(Blame::Absent, company, Role::Regular, &rules, at);
+            }
+            for _ in 0..10 {
+                breaker.probes(at);
+                at += SECOND;
+                if let Turn::Opened(span) =
+                    breaker.failed(Blame::Absent, company, Role::Probe, &rules, at)
+                {
+                    last = span;
+                }
+            }
+            assert_eq!(last, Duration::from_secs(longest), "{company:?}");
+        }
     }
 
     #[test]
