@@ -131,9 +131,6 @@ impl<T: Read + Unpin> Read for Guarded<T> {
         let Some(Check { framing, scratch }) = &mut this.check else {
             return Pin::new(&mut this.inner).poll_read(cx, buf);
         };
-        if framing.is_spoilt() {
-            return Poll::Ready(Err(broken(Breach::Unasked)));
-        }
         let most = buf.remaining().min(scratch.len());
         let Some(scratch) = scratch.get_mut(..most) else { return Poll::Ready(Ok(())) };
         let mut read = ReadBuf::new(scratch);
@@ -143,8 +140,8 @@ impl<T: Read + Unpin> Read for Guarded<T> {
             return Poll::Ready(Ok(()));
         }
         this.wire.heard.store(true, Ordering::Relaxed);
-        let good = framing.read(bytes).map_err(broken)?;
-        buf.put_slice(bytes.get(..good).unwrap_or_default());
+        framing.read(bytes).map_err(broken)?;
+        buf.put_slice(bytes);
         Poll::Ready(Ok(()))
     }
 }
