@@ -84,19 +84,12 @@ enum At {
     Chunks(Chunks),
     /// Whatever comes belongs to it.
     UntilClose,
-    /// There was more than an answer: no further byte is believed.
-    Spoilt,
 }
 
 impl Framing {
     /// Whether the next bytes that are written begin a request.
     pub fn is_at_rest(&self) -> bool {
         matches!(self.at, At::Rest)
-    }
-
-    /// Whether there was more than an answer: nothing more is to be asked here.
-    pub fn is_spoilt(&self) -> bool {
-        matches!(self.at, At::Spoilt)
     }
 
     /// A request begins. Where one is awaited already, it is this one: what was taken for its
@@ -112,12 +105,13 @@ impl Framing {
         }
     }
 
-    /// The next bytes. How many of them belong to what was asked; if not all, none that follow do.
-    pub fn read(&mut self, bytes: &[u8]) -> Result<usize, Breach> {
+    /// The next bytes. After a breach none of them is to be believed: who sends more than an answer
+    /// has framed it wrongly.
+    pub fn read(&mut self, bytes: &[u8]) -> Result<(), Breach> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let used = match &mut self.at {
-                At::Rest | At::Spoilt => return self.spoilt(bytes.len() - rest.len()),
+                At::Rest => return Err(Breach::Unasked),
                 At::UntilClose => rest.len(),
                 At::Head(..) => self.head(rest)?,
                 At::Body(left) => {
@@ -138,12 +132,7 @@ impl Framing {
             };
             rest = rest.get(used..).unwrap_or_default();
         }
-        Ok(bytes.len())
-    }
-
-    fn spoilt(&mut self, good: usize) -> Result<usize, Breach> {
-        self.at = At::Spoilt;
-        if good == 0 { Err(Breach::Unasked) } else { Ok(good) }
+        Ok(())
     }
 
     fn head(&mut self, bytes: &[u8]) -> Result<usize, Breach> {

@@ -39,8 +39,8 @@ impl Wire {
         }
     }
 
-    /// It had been kept from an earlier request, and nothing came back for this one: the other
-    /// side was most likely closing it just then.
+    /// It had been kept from an earlier request, and no answer came back for this one: the other
+    /// side was most likely closing it just then, or had not kept to the rules before.
     pub(super) fn was_kept_too_long(&self) -> bool {
         self.uses.load(Ordering::Relaxed) > 1 && !self.heard.load(Ordering::Relaxed)
     }
@@ -62,8 +62,10 @@ impl std::fmt::Display for Broken {
 
 impl std::error::Error for Broken {}
 
-fn broken(breach: Breach) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, Broken(breach))
+fn broken(breach: Breach, wire: &Wire) -> io::Error {
+    let late = wire.was_kept_too_long();
+    let kind = if late { io::ErrorKind::ConnectionAborted } else { io::ErrorKind::InvalidData };
+    io::Error::new(kind, Broken(breach))
 }
 
 /// Makes guarded connections.
@@ -131,9 +133,6 @@ impl<T: Read + Unpin> Read for Guarded<T> {
         let Some(Check { framing, scratch }) = &mut this.check else {
             return Pin::new(&mut this.inner).poll_read(cx, buf);
         };
-        if framing.is_spoilt() {
-            return Poll::Ready(Err(broken(Breach::Unasked)));
-        }
         let most = buf.remaining().min(scratch.len());
         let Some(scratch) = scratch.get_mut(..most) else { return Poll::Ready(Ok(())) };
         let mut read = ReadBuf::new(scratch);
@@ -142,9 +141,11 @@ impl<T: Read + Unpin> Read for Guarded<T> {
         if bytes.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        this.wire.heard.store(true, Ordering::Relaxed);
-        let good = framing.read(bytes).map_err(broken)?;
-        buf.put_slice(bytes.get(..good).unwrap_or_default());
+        let read = framing.read(bytes);
+        // What does not even begin like an answer is none: it may be the rest of an earlier one.
+        this.wire.heard.store(read != Err(Breach::StatusLine), Ordering::Relaxed);
+        read.map_err(|breach| broken(breach, &this.wire))?;
+        buf.put_slice(bytes);
         Poll::Ready(Ok(()))
     }
 }

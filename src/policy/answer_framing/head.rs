@@ -36,7 +36,8 @@ impl Head {
             let after_cr = self.bytes.last() == Some(&b'\r');
             // RFC 9112, section 2.2: a line ends with both, and neither stands anywhere else.
             if byte == 0 || after_cr != (byte == b'\n') {
-                return Err(Breach::BareControl);
+                let is_begun = self.bytes.contains(&b'\n');
+                return Err(if is_begun { Breach::BareControl } else { Breach::StatusLine });
             }
             if self.bytes.len() >= MAX_HEAD {
                 return Err(Breach::HeadTooLarge);

@@ -86,3 +86,40 @@ async fn the_second_attempt_is_on_a_new_connection_however_many_are_kept() {
     let asked: Vec<_> = upstream.asked.lock().unwrap().iter().map(|(_, n)| *n).collect();
     assert_eq!((asked.len(), asked.last()), (6, Some(&4)), "{asked:?}");
 }
+
+#[tokio::test]
+async fn what_comes_late_after_an_answer_does_not_harm_the_next() {
+    for late in ["late", "\r\n", "\n", "0\r\n\r\n"] {
+        for (method, status) in [(Method::GET, 200), (Method::POST, 502)] {
+            let late = format!("{late}{GOOD}");
+            let upstream = Scripted::start(move |_, connection| match connection {
+                0 => vec![say(GOOD), Act::Next, say(&late), Act::Hang],
+                _ => vec![say(GOOD)],
+            })
+            .await;
+            let running = gateway(upstream.address, "").await;
+            assert_eq!(running.get("/passed/1").await.status, 200);
+            let answer = running.client().request(method.clone(), "/passed/2", "x").await;
+            assert_eq!(answer.status, status, "{method}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_nothing_is_asked_closes_the_connection() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let running = gateway(listener.local_addr().unwrap(), "").await;
+    let client = running.client();
+    let asking = tokio::spawn(async move { client.get("/passed/1").await.status });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    stream.write_all(GOOD.as_bytes()).await.unwrap();
+    assert_eq!(asking.await.unwrap(), 200);
+    stream.write_all(GOOD.as_bytes()).await.unwrap();
+    let closed = tokio::time::timeout(std::time::Duration::from_secs(10), stream.read_u8()).await;
+    assert!(closed.unwrap().is_err(), "closed, and nothing more was asked");
+}
