@@ -200,6 +200,9 @@ pub async fn gather_until(
     })
 }
 
+/// Of what has been read already, so much is passed on at a time.
+const PIECE: usize = 64 * 1024;
+
 /// A body whose beginning has been read already.
 struct Continued {
     /// Until it is passed on, with the room that it takes.
@@ -222,6 +225,13 @@ impl http_body::Body for Continued {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.begun.take().filter(|(begun, _)| !begun.is_empty()) {
+            // In pieces: the room is given back when the last of it has been asked for, and not
+            // while all of it waits for a client that takes its time.
+            Some((mut begun, held)) if begun.len() > PIECE => {
+                let piece = begun.split_to(PIECE);
+                self.begun = Some((begun, held));
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             Some((begun, _)) => Poll::Ready(Some(Ok(Frame::data(begun)))),
             None => Pin::new(&mut self.rest).poll_frame(cx),
         }
@@ -269,5 +279,25 @@ mod tests {
         let body = Body::from("abc");
         assert_eq!(http_body::Body::size_hint(&body).exact(), Some(3));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
+    }
+
+    #[tokio::test]
+    async fn what_was_too_large_keeps_its_room_until_it_has_been_asked_for() {
+        let (room, large) = (Room::new(3 * PIECE), Bytes::from(vec![b'x'; 2 * PIECE + 1]));
+        let unsized_body = StreamBody::new(futures_util::stream::iter([
+            Ok::<_, BoxError>(Frame::data(large.clone())),
+            Ok(Frame::data(Bytes::from_static(b"y"))),
+        ]));
+        let gathered = gather(Body::stream(unsized_body), 2 * PIECE, room.part()).await.unwrap();
+        let Gathered::TooLarge(mut body) = gathered else { panic!("{gathered:?}") };
+        let mut passed = 0;
+        while passed < large.len() {
+            assert_eq!(room.part().grow(2 * PIECE), Grown::No, "after {passed}");
+            let piece = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            assert!(piece.len() <= PIECE);
+            passed += piece.len();
+        }
+        assert_eq!(room.part().grow(2 * PIECE), Grown::Yes);
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "y");
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::fleet::{Fleet, Going};
 use super::replica::Replica;
+use super::{Connection, Manner};
 use crate::policy::reach::{Health, Place};
 
 /// Looks a name up.
@@ -100,6 +101,8 @@ async fn ask(fleet: &Fleet, replica: Arc<Replica>, health: &Health) -> bool {
     *request.uri_mut() = uri;
     let agent = HeaderValue::from_static(concat!("weir-health/", env!("CARGO_PKG_VERSION")));
     request.headers_mut().insert(USER_AGENT, agent);
+    // One that was kept and is closed just then says nothing about the replica.
+    request.extensions_mut().insert(Manner { connection: Connection::Fresh, trail: None });
     let Ok(answer) = replica.send(request, Going::apart(&replica)).await else { return false };
     let is_success = answer.status().is_success();
     is_success && Limited::new(answer.into_body(), MAX_ANSWER).collect().await.is_ok()

@@ -85,7 +85,10 @@ impl Chunks {
                 At::default()
             }
             (At::Trailer { line }, b'\r') => At::TrailerLf { line },
-            (At::Extension { .. } | At::Trailer { .. }, b'\n' | 0) => return Err(Breach::Chunk),
+            // Nothing but a tab is no text below the space, and DEL is not.
+            (At::Extension { .. } | At::Trailer { .. }, 0..=8 | 10..=31 | 0x7f) => {
+                return Err(Breach::Chunk);
+            }
             (at @ At::Extension { .. }, _) => at,
             (At::Trailer { line }, _) => At::Trailer { line: line.saturating_add(1) },
             _ => return Err(Breach::Chunk),

@@ -107,6 +107,8 @@ fn every_breach_is_found() {
         (long, Breach::HeadTooLarge),
         (chunked("\r\n"), Breach::Chunk),
         (chunked("-2\r\nok\r\n"), Breach::Chunk),
+        (chunked("2;\u{1}=\u{7f}\r\nok\r\n"), Breach::Chunk),
+        (chunked("0\r\nx: \u{1}\r\n\r\n"), Breach::Chunk),
         (chunked("0x2\r\nok\r\n"), Breach::Chunk),
         (chunked(" 2\r\nok\r\n"), Breach::Chunk),
         (chunked("2\nok\r\n"), Breach::Chunk),

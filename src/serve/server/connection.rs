@@ -24,7 +24,7 @@ use self::frames::{Found, Frames};
 use self::guard::Guard;
 use self::pulse::{Metered, Pulse};
 use self::streams::Streams;
-use super::Server;
+use super::{Limits, Server};
 use crate::http::{Body, BoxError};
 use crate::metrics::Cut;
 use crate::peer::PeerAddr;
@@ -213,16 +213,7 @@ where
         let (peer, patience) = (who.peer, limits.patience);
         let pulse = Arc::new(Pulse::new(clock));
         let streams = Streams::new(clock, patience.taking);
-        let mut builder = http2::Builder::new(streams.clone());
-        builder
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.max_streams)
-            .max_local_error_reset_streams(MAX_PROVOKED_RESETS)
-            .max_header_list_size(u32::try_from(limits.head.head_bytes).unwrap_or(u32::MAX))
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(MAX_BUFFER)
-            .keep_alive_interval(patience.head);
+        let builder = http2_builder(limits, streams.clone());
         let requests =
             Requests::new(service.clone(), Arc::new(Line::new(who, None)), Arc::clone(&pulse));
         let found = Found::default();
@@ -287,6 +278,20 @@ where
             tracing::debug!(%error, ?peer, "connection ended early");
         }
     }
+}
+
+fn http2_builder(limits: &Limits, streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.max_streams)
+        .max_local_error_reset_streams(MAX_PROVOKED_RESETS)
+        .max_header_list_size(u32::try_from(limits.head.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(MAX_BUFFER)
+        .keep_alive_interval(limits.patience.head);
+    builder
 }
 
 /// Until there is something to do again; `false` when there will not be.

@@ -34,8 +34,7 @@ pub(super) async fn keep(shared: Arc<Shared>, ledger: Arc<Ledger>, stop: Cancell
                 let closed = || of_all.state.lock().closed;
                 to.write_unless(closed, &upstream, &of, &written).map_err(|e| e.to_string())
             };
-            let outcome = tokio::task::spawn_blocking(write).await;
-            let outcome = outcome.unwrap_or_else(|lost| Err(lost.to_string()));
+            let outcome = on_a_thread_of_its_own(write).await;
             if outcome.is_err() && failing.is_empty() {
                 again.reset();
             }
@@ -53,6 +52,22 @@ pub(super) async fn keep(shared: Arc<Shared>, ledger: Arc<Ledger>, stop: Cancell
             () = due.notified() => {}
             _ = again.tick(), if !failing.is_empty() => retry = true,
         }
+    }
+}
+
+/// The shared threads may all be busy with something that hangs (names that are looked up, say), and
+/// the day's budget does not wait for that. One write at a time an upstream.
+async fn on_a_thread_of_its_own(
+    write: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
+    let (done, outcome) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("ledger".into()).spawn(move || {
+        // Whoever asked may have gone.
+        drop(done.send(write()));
+    });
+    match thread {
+        Ok(_detached) => outcome.await.unwrap_or_else(|lost| Err(lost.to_string())),
+        Err(error) => Err(error.to_string()),
     }
 }
 

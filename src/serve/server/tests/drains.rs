@@ -180,7 +180,7 @@ async fn a_mute_http2_client_does_not_hold_up_a_stop() {
     for said in [&preface[..], &[&preface[..], settings].concat()] {
         let mut stream = fixture.send(said).await;
         // Its own settings say that it is served.
-        let _ = timeout(PATIENCE, stream.read_u8()).await.unwrap();
+        timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap();
         mute.push(stream);
     }
     let stopped = timeout(PATIENCE / 2, fixture.drain.finish(PATIENCE)).await;
