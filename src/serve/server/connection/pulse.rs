@@ -283,4 +283,15 @@ mod tests {
         drop(busy);
         assert_eq!(pulse.given_up(), 1);
     }
+
+    #[tokio::test]
+    async fn a_flush_that_ends_leaves_nothing_blocked() {
+        use tokio::io::AsyncWriteExt as _;
+        let pulse = Arc::new(Pulse::new(&Clock::system()));
+        let (ours, _theirs) = tokio::io::duplex(8);
+        let mut metered = Metered::new(ours, Arc::clone(&pulse));
+        pulse.is_blocked();
+        metered.flush().await.unwrap();
+        assert_eq!(pulse.signs().blocked, None);
+    }
 }
