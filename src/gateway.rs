@@ -27,7 +27,9 @@ use crate::layers::observe::{Cut, CutShort, Witness};
 use crate::layers::vet::Rules;
 use crate::metrics::{ConnectionMetrics, Metrics};
 use crate::serve::admin::{Access, Desk};
-use crate::serve::{AdminService, Drain, Entrance, Limits, PassedSockets, Refusing, serve};
+use crate::serve::{
+    AdminService, Drain, Entrance, Express, Limits, PassedSockets, Refusing, serve,
+};
 use crate::stack::{Parts, stack};
 use crate::store::cache::EntryCache;
 use crate::store::limiter::Budgets;
@@ -166,9 +168,10 @@ impl Gateway {
             admin_drain: admin_drain.clone(),
         };
         let connections = metrics.connections.clone();
-        let public = entrance(public, gateway.tls.as_deref());
-        let admin = entrance(admin, gateway.admin_tls.as_deref());
-        tokio::spawn(serve(public, stack(&parts), limits, drain.clone(), connections));
+        let (stack, express) = stack(&parts);
+        let public = entrance(public, gateway.tls.as_deref(), Some(express));
+        let admin = entrance(admin, gateway.admin_tls.as_deref(), None);
+        tokio::spawn(serve(public, stack, limits, drain.clone(), connections));
         let admin_service = AdminService::new(metrics, gateway.desk(&parts), drain);
         let limits = Limits { max_connections: ADMIN_CONNECTIONS, ..limits };
         let uncounted = ConnectionMetrics::default();
@@ -310,8 +313,8 @@ fn access_log(
     log.map(Some).map_err(GatewayFailure::AccessLog)
 }
 
-fn entrance(door: Door, keeper: Option<&Keeper>) -> Entrance {
-    Entrance { listeners: door.listeners, tls: keeper.map(Keeper::tls) }
+fn entrance(door: Door, keeper: Option<&Keeper>, express: Option<Arc<dyn Express>>) -> Entrance {
+    Entrance { listeners: door.listeners, tls: keeper.map(Keeper::tls), express }
 }
 
 /// The log's format in the configuration's words, in telemetry's words.

@@ -8,15 +8,18 @@
 //!
 //! The zones are types: a layer in the wrong one does not compile.
 
+mod express;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use tower::{Service, ServiceBuilder};
 use tower_http::ServiceBuilderExt as _;
 use tower_http::request_id::{MakeRequestId, RequestId};
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use self::express::FastWay;
 use crate::clock::Clock;
 use crate::http::Body;
 use crate::layers::admit::AdmitLayer;
@@ -33,7 +36,7 @@ use crate::layers::retry::RetryLayer;
 use crate::layers::route::RouteLayer;
 use crate::layers::vet::{Rules, VetLayer};
 use crate::policy::patience::LeastRate;
-use crate::serve::in_time;
+use crate::serve::{Express, in_time};
 use crate::store::cache::EntryCache;
 use crate::store::purges::Purges;
 
@@ -58,20 +61,36 @@ pub struct Parts {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The whole way of a request.
+/// The whole way of a request, and the fast way of those that need no more than a hit.
 pub fn stack<B>(
     parts: &Parts,
-) -> impl Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send>
-+ Clone
-+ Send
-+ Sync
-+ use<B>
+) -> (
+    impl Service<Request<B>, Response = Response<Body>, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + use<B>,
+    Arc<dyn Express>,
+)
 where
     B: http_body::Body<Data = bytes::Bytes, Error: Into<crate::http::BoxError>> + Send + 'static,
 {
     let (clock, via) = (&parts.clock, via(&parts.rules.name));
     let (coming, time) = (parts.coming, clock.clone());
-    ServiceBuilder::new()
+    let rules = Arc::new(parts.rules.clone());
+    let cache = CacheLayer::new(
+        parts.entries.clone(),
+        parts.purges.clone(),
+        clock.clone(),
+        parts.cache_limits,
+    );
+    let fast_way = FastWay {
+        witness: Arc::clone(&parts.witness),
+        memory: cache.memory(),
+        rules: Arc::clone(&rules),
+        via: via.clone(),
+    };
+    let stack = ServiceBuilder::new()
         // --- edge zone
         // one body type from here on, and one that does not drip for ever
         .map_request(move |request: Request<B>| request.map(|body| in_time(body, coming, &time)))
@@ -94,7 +113,7 @@ where
         // below here Err(GatewayError) and panics, above here only answers
         .layer(RenderErrorsLayer)
         // what no server should answer ends here
-        .layer(VetLayer::new(parts.rules.clone()))
+        .layer(VetLayer::new(rules))
         // sheds load at the door
         .layer(AdmitLayer::default())
         // API key, token or certificate -> client
@@ -107,12 +126,7 @@ where
         // page=all: one answer out of many, each by way of the cache, paid for where it has to be
         .layer(ListingLayer::new(parts.entries.clone(), clock.clone()))
         // hits end here and cost the upstream nothing; outside the limiter for that reason
-        .layer(CacheLayer::new(
-            parts.entries.clone(),
-            parts.purges.clone(),
-            clock.clone(),
-            parts.cache_limits,
-        ))
+        .layer(cache)
         // outside the limiter: every attempt pays
         .layer(RetryLayer)
         // the last gate: a token in every window, or none
@@ -120,7 +134,8 @@ where
         // the secret enters here, and nowhere above
         .layer(AuthorizeLayer)
         // --- upstream zone
-        .service(Dispatch::new(clock.clone(), via))
+        .service(Dispatch::new(clock.clone(), via));
+    (stack, Arc::new(fast_way))
 }
 
 /// RFC 9110, section 7.6.3. The configuration lets no name through that could not stand here.
@@ -134,22 +149,32 @@ struct MakeUuid;
 
 impl MakeRequestId for MakeUuid {
     fn make_request_id<B>(&mut self, _request: &Request<B>) -> Option<RequestId> {
-        let id = uuid::Uuid::now_v7().simple().to_string();
-        HeaderValue::try_from(id).ok().map(RequestId::new)
+        let id = &mut [0; NEW_ID_LENGTH];
+        HeaderValue::from_str(new_request_id(id)).ok().map(RequestId::new)
     }
+}
+
+const NEW_ID_LENGTH: usize = uuid::fmt::Simple::LENGTH;
+
+fn new_request_id(text: &mut [u8; NEW_ID_LENGTH]) -> &str {
+    uuid::Uuid::now_v7().simple().encode_lower(text)
 }
 
 /// Longest request id that is kept.
 const MAX_REQUEST_ID: usize = 128;
 
-fn drop_insane_request_id(mut request: Request<Body>) -> Request<Body> {
-    let sane = |value: &HeaderValue| {
+/// The id that a request brings, if it brings one and it can be logged as it stands.
+fn sane_request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let sane = |value: &&HeaderValue| {
         (1..=MAX_REQUEST_ID).contains(&value.len())
             && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(b))
     };
-    let mut given = request.headers().get_all(&REQUEST_ID).iter();
-    let keep = given.next().is_some_and(sane) && given.next().is_none();
-    if !keep {
+    let mut given = headers.get_all(&REQUEST_ID).iter();
+    given.next().filter(|_| given.next().is_none()).filter(sane)
+}
+
+fn drop_insane_request_id(mut request: Request<Body>) -> Request<Body> {
+    if sane_request_id(request.headers()).is_none() {
         request.headers_mut().remove(&REQUEST_ID);
     }
     request

@@ -8,6 +8,7 @@ mod fly;
 mod invalidate;
 mod keep;
 mod land;
+mod recall;
 mod status;
 
 use std::sync::Arc;
@@ -16,11 +17,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use http::header::{AUTHORIZATION, IF_MATCH, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE};
-use http::{Method, Response};
+use http::{HeaderMap, Method, Response};
 use tower::{Layer, Service};
 
 use self::fetch::Fetcher;
 use self::land::Landed;
+pub use self::recall::{Hit, Memory};
 use self::status::Status;
 use crate::clock::Clock;
 use crate::error::GatewayError;
@@ -39,6 +41,7 @@ use crate::store::entry::{Asks, Entry};
 use crate::store::flight::{Asked, Asker, Flights};
 use crate::store::moment::Moments;
 use crate::store::purges::{Mark, Purges, Verdict};
+use crate::world::Route;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -57,6 +60,26 @@ pub struct Limits {
     pub remember_uncacheable: Duration,
     /// How long it is remembered that asking has failed.
     pub remember_failure: Duration,
+}
+
+/// What the cache looks at of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'r> {
+    /// Its method.
+    pub method: &'r Method,
+    /// Where it leads.
+    pub route: &'r Route,
+    /// Tells it from every other question.
+    pub key: &'r CacheKey,
+    /// End-to-end fields.
+    pub headers: &'r HeaderMap,
+}
+
+impl RoutedRequest {
+    fn sought(&self) -> Sought<'_> {
+        let Self { method, route, key, headers, .. } = self;
+        Sought { method, route, key, headers }
+    }
 }
 
 /// What all clones share.
@@ -93,17 +116,17 @@ impl State {
     }
 
     /// What is stored for this request, fresh or not, unless it has been purged for good.
-    fn stored(&self, request: &RoutedRequest) -> Option<Arc<Entry>> {
-        let found = self.entries.get(&request.key, &request.headers)?;
+    fn stored(&self, sought: Sought<'_>) -> Option<Arc<Entry>> {
+        let found = self.entries.get(sought.key, sought.headers)?;
         let gone = self.purges.judge(found.membership()) == Verdict::Gone;
-        (!gone && self.belongs(request, &found)).then_some(found)
+        (!gone && self.belongs(sought, &found)).then_some(found)
     }
 
     /// Whether a page is one of the listing whose earlier page the reader has.
-    fn belongs(&self, request: &RoutedRequest, page: &Entry) -> bool {
-        let Some(rule) = &request.route.endpoint.page_token else { return true };
-        let asked_by_token = request.key.parameters().query(&rule.request).is_some();
-        let named_by = asked_by_token.then(|| self.chains.of(&request.key)).flatten();
+    fn belongs(&self, sought: Sought<'_>, page: &Entry) -> bool {
+        let Some(rule) = &sought.route.endpoint.page_token else { return true };
+        let asked_by_token = sought.key.parameters().query(&rule.request).is_some();
+        let named_by = asked_by_token.then(|| self.chains.of(sought.key)).flatten();
         named_by.is_none_or(|chain| page.chain() == Some(chain))
     }
 
@@ -113,12 +136,12 @@ impl State {
     }
 
     /// An entry that needs no fetch.
-    fn fresh(&self, request: &RoutedRequest, wishes: &RequestDirectives) -> Option<Arc<Entry>> {
+    fn fresh(&self, sought: Sought<'_>, wishes: &RequestDirectives) -> Option<Arc<Entry>> {
         let now = self.clock.now();
         let fresh = |entry: &Arc<Entry>| {
             matches!(self.freshness(entry, wishes, now), Freshness::Fresh { .. })
         };
-        self.stored(request).filter(fresh)
+        self.stored(sought).filter(fresh)
     }
 
     /// Whether no purge since then has hit what a key asks for.
@@ -190,12 +213,12 @@ enum Bypass {
     Request,
 }
 
-fn bypass(request: &RoutedRequest, wishes: &RequestDirectives) -> Option<Bypass> {
-    if request.method != Method::GET && request.method != Method::HEAD {
+fn bypass(sought: Sought<'_>, wishes: &RequestDirectives) -> Option<Bypass> {
+    if sought.method != Method::GET && sought.method != Method::HEAD {
         return Some(Bypass::Method);
     }
-    let has = |name| request.headers.contains_key(name);
-    match request.route.endpoint.cache {
+    let has = |name| sought.headers.contains_key(name);
+    match sought.route.endpoint.cache {
         CacheRule::Off => Some(Bypass::Rule),
         // RFC 9110, sections 13.1.1 and 13.1.4: conditions that only the source can judge.
         CacheRule::Respect(_) if wishes.no_store || has(IF_MATCH) || has(IF_UNMODIFIED_SINCE) => {
@@ -207,12 +230,12 @@ fn bypass(request: &RoutedRequest, wishes: &RequestDirectives) -> Option<Bypass>
 
 /// What the client says about being answered from memory. Our own rule hears of that only what
 /// costs nothing.
-fn wishes(request: &RoutedRequest) -> RequestDirectives {
-    match request.route.endpoint.cache {
+fn wishes(sought: Sought<'_>) -> RequestDirectives {
+    match sought.route.endpoint.cache {
         CacheRule::Off => RequestDirectives::default(),
-        CacheRule::Respect(_) => RequestDirectives::of(&request.headers),
+        CacheRule::Respect(_) => RequestDirectives::of(sought.headers),
         CacheRule::Override(_) => {
-            let only_if_cached = RequestDirectives::of(&request.headers).only_if_cached;
+            let only_if_cached = RequestDirectives::of(sought.headers).only_if_cached;
             RequestDirectives { only_if_cached, ..RequestDirectives::default() }
         }
     }
@@ -242,12 +265,12 @@ where
     }
 
     fn call(&mut self, request: RoutedRequest) -> Self::Future {
-        let wishes = wishes(&request);
-        if let Some(bypass) = bypass(&request, &wishes) {
+        let wishes = wishes(request.sought());
+        if let Some(bypass) = bypass(request.sought(), &wishes) {
             return self.pass_through(request, bypass);
         }
         let now = self.state.clock.now();
-        let found = self.state.stored(&request);
+        let found = self.state.stored(request.sought());
         let freshness = found.as_ref().map(|entry| self.state.freshness(entry, &wishes, now));
         let older = match (found, freshness) {
             (Some(entry), Some(Freshness::Fresh { ttl })) => {

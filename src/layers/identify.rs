@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, Ready, ready};
-use http::Response;
+use http::{HeaderMap, Response};
 use tower::{Layer, Service};
 
 use crate::error::GatewayError;
@@ -55,15 +55,24 @@ where
 }
 
 fn identify(edge: &mut EdgeRequest) -> Result<Arc<Client>, GatewayError> {
-    let roster = match &edge.world.clients {
+    let certificate = edge.http.extensions().get::<PeerCertificate>().cloned();
+    client(&edge.world.clients, edge.http.headers_mut(), certificate.as_ref())
+}
+
+/// Who calls. What proves it is taken out of the fields: it was for us, and whoever stands below
+/// cannot pass it on.
+pub fn client(
+    clients: &Clients,
+    headers: &mut HeaderMap,
+    certificate: Option<&PeerCertificate>,
+) -> Result<Arc<Client>, GatewayError> {
+    let roster = match clients {
         // Zoom's own clients send their JWT: where nobody has a key, nobody's is looked at.
         Clients::Anonymous(client) => return Ok(Arc::clone(client)),
         Clients::Keyed(roster) => roster,
     };
-    let certificate = edge.http.extensions().get::<PeerCertificate>();
-    let client = Arc::clone(roster.identify(edge.http.headers(), certificate)?);
-    // It was for us. Whoever stands below cannot pass it on.
-    edge.http.headers_mut().remove(roster.key_field().name());
+    let client = Arc::clone(roster.identify(headers, certificate)?);
+    headers.remove(roster.key_field().name());
     Ok(client)
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::header::{Entry, HeaderMap};
@@ -19,11 +19,11 @@ use self::cut::Watched;
 pub use self::cut::{Cut, CutShort};
 use crate::clock::Clock;
 use crate::http::Body;
-use crate::metrics::Metrics;
+use crate::metrics::{CacheLabel, CacheResult, Metrics};
 use crate::peer::PeerAddr;
 use crate::request::{EdgeRequest, Record};
 use crate::telemetry::{AccessLine, AccessLog};
-use crate::world::{Clients, World};
+use crate::world::{Client, Clients, Route, World};
 
 /// What [`Observe`] writes to.
 #[derive(Debug)]
@@ -154,36 +154,79 @@ struct Testimony {
 /// The status, borrowed from nginx, of a request whose client hung up before it was answered.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
-impl Testimony {
-    fn tell(&mut self, status: u16, bytes: Option<u64>) {
-        self.told = true;
-        let Witness { clock, metrics, access_log, .. } = &*self.witness;
-        metrics.in_flight.dec();
-        let duration = clock.now().saturating_duration_since(self.arrived);
-        let route = self.record.route();
-        let client = self.record.client();
-        let cache = self.record.cache();
-        let counts = route.map_or(&self.world.unrouted, |route| &route.metrics);
-        let index = client.map_or(self.world.unknown_client, |client| client.index);
+/// What there is to tell of a request once it is answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'f> {
+    /// By what it was answered.
+    pub world: &'f World,
+    /// When it came.
+    pub arrived: Instant,
+    /// Its method.
+    pub method: &'f Method,
+    /// `X-Request-Id`
+    pub request_id: &'f str,
+    /// The endpoint it was routed to.
+    pub route: Option<&'f Route>,
+    /// Who called.
+    pub client: Option<&'f Client>,
+    /// What the cache had for it.
+    pub cache: CacheLabel,
+    /// Time spent waiting for tokens.
+    pub wait: Option<Duration>,
+    /// Time spent waiting for the upstream.
+    pub upstream: Option<Duration>,
+    /// The answer's status.
+    pub status: u16,
+    /// Size of the answer's body, if known by then.
+    pub bytes: Option<u64>,
+}
+
+impl Witness {
+    /// Counts and logs one request.
+    pub fn tell(&self, facts: &Facts<'_>) {
+        let Facts { route, client, cache, status, .. } = *facts;
+        let duration = self.clock.now().saturating_duration_since(facts.arrived);
+        let counts = route.map_or(&facts.world.unrouted, |route| &route.metrics);
+        let index = client.map_or(facts.world.unknown_client, |client| client.index);
         counts.request(index, status, cache, duration.as_secs_f64());
         if let Some(cache) = cache {
             counts.cache(cache);
         }
-        let Some(log) = access_log else { return };
-        let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
+        let Some(log) = &self.access_log else { return };
         log.write(&AccessLine {
-            time: clock.wall(),
-            request_id: request_id.unwrap_or_default(),
-            method: self.method.as_str(),
+            time: self.clock.wall(),
+            request_id: facts.request_id,
+            method: facts.method.as_str(),
             template: route.map(|route| route.endpoint.path.as_str()),
             endpoint: route.map(|route| route.endpoint.id.as_str()),
             client: client.map(|client| &*client.name),
             status,
-            cache: cache.map(crate::metrics::CacheResult::as_str),
+            cache: cache.map(CacheResult::as_str),
             label: route.and_then(|route| route.label.as_ref()).map(|label| label.spec.id.as_str()),
+            wait: facts.wait,
+            upstream: facts.upstream,
+            duration,
+            bytes: facts.bytes,
+        });
+    }
+}
+
+impl Testimony {
+    fn tell(&mut self, status: u16, bytes: Option<u64>) {
+        self.told = true;
+        self.witness.metrics.in_flight.dec();
+        let request_id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
+        self.witness.tell(&Facts {
+            world: &self.world,
+            arrived: self.arrived,
+            method: &self.method,
+            request_id: request_id.unwrap_or_default(),
+            route: self.record.route().map(|route| &**route),
+            client: self.record.client().map(|client| &**client),
+            cache: self.record.cache(),
             wait: self.record.wait(),
             upstream: self.record.upstream(),
-            duration,
+            status,
             bytes,
         });
     }

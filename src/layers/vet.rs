@@ -41,8 +41,8 @@ pub struct VetLayer {
 
 impl VetLayer {
     /// By these rules.
-    pub fn new(rules: Rules) -> Self {
-        Self { rules: Arc::new(rules) }
+    pub fn new(rules: Arc<Rules>) -> Self {
+        Self { rules }
     }
 }
 
@@ -88,7 +88,8 @@ where
     }
 }
 
-fn vet(head: &mut Parts, rules: &Rules) -> Result<(), GatewayError> {
+/// Turns away what no server should answer, and forgets what only some may say.
+pub fn vet(head: &mut Parts, rules: &Rules) -> Result<(), GatewayError> {
     if let Some(fault) = head.extensions.get::<Fault>() {
         return Err(GatewayError::Framing(*fault));
     }

@@ -106,12 +106,21 @@ pub struct Framing {
     seen: usize,
     /// Heads that have gone on.
     heads: u64,
+    /// The last of them had content.
+    content: bool,
 }
 
 impl Framing {
     /// At the beginning of a connection.
     pub fn new(limits: HeadLimits) -> Self {
-        Self { limits, state: State::Start { blank: 0 }, line: 0, seen: 0, heads: 0 }
+        Self {
+            limits,
+            state: State::Start { blank: 0 },
+            line: 0,
+            seen: 0,
+            heads: 0,
+            content: false,
+        }
     }
 
     /// How many requests have gone on.
@@ -121,7 +130,21 @@ impl Framing {
 
     /// Nothing of a request has been seen since the last one ended, but blank lines.
     pub fn is_between_requests(&self) -> bool {
-        matches!(self.state, State::Start { .. }) && self.seen == self.line
+        match self.state {
+            State::Start { .. } => self.seen == self.line,
+            State::Content(0) => true,
+            _ => false,
+        }
+    }
+
+    /// The last request that went on had content.
+    pub fn had_content(&self) -> bool {
+        self.content
+    }
+
+    /// The head that went on last ends its request.
+    pub fn is_without_content(&self) -> bool {
+        matches!(self.state, State::Content(0))
     }
 
     /// Something of a request's head has been seen, and not all of it.
@@ -146,14 +169,21 @@ impl Framing {
     pub fn feed(&mut self, bytes: &mut [u8]) -> Verdict {
         let mut pass = 0;
         loop {
-            let rest = bytes.get_mut(pass..).unwrap_or_default();
-            match self.step(rest) {
-                Ok(0) => return Verdict { pass, fault: None },
-                Ok(more) => pass += more,
-                Err(fault) => {
-                    self.state = State::Refused(fault);
-                    return Verdict { pass, fault: Some(fault) };
-                }
+            let next = self.next(bytes.get_mut(pass..).unwrap_or_default());
+            pass += next.pass;
+            if next.pass == 0 || next.fault.is_some() {
+                return Verdict { pass, ..next };
+            }
+        }
+    }
+
+    /// The same, up to the end of a head or of a piece of content.
+    pub fn next(&mut self, bytes: &mut [u8]) -> Verdict {
+        match self.step(bytes) {
+            Ok(pass) => Verdict { pass, fault: None },
+            Err(fault) => {
+                self.state = State::Refused(fault);
+                Verdict { pass: 0, fault: Some(fault) }
             }
         }
     }
@@ -200,6 +230,7 @@ impl Framing {
             (self.line, self.seen) = (end + 1, end + 1);
             if let Some(content) = Self::take(&mut self.state, line, &self.limits)? {
                 self.heads += 1;
+                self.content = content != Content::Length(0);
                 self.state = match content {
                     Content::Length(length) => State::Content(length),
                     Content::Chunked => State::Chunked(Chunks::default()),
@@ -259,6 +290,15 @@ impl Framing {
         }
         Ok(())
     }
+}
+
+/// Names and values of field lines that have been found good, each line with its end.
+pub fn fields(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let lines = lines.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r"));
+    lines.filter_map(|line| {
+        let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+        Some((name, field::trim(value.get(1..)?)))
+    })
 }
 
 impl Head {

@@ -3,6 +3,7 @@
 pub mod admin;
 mod certificate;
 pub mod drain;
+mod express;
 mod listener;
 pub mod server;
 mod sniff;
@@ -12,6 +13,7 @@ mod upload;
 
 pub use admin::AdminService;
 pub use drain::{Drain, Finished};
+pub use express::{Bare, Express, Seat};
 pub use listener::{Listener, PassedSockets, Sharing, SocketOptions};
 pub use server::{Entrance, Limits, Refusing, serve};
 pub use tls::Tls;

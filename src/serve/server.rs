@@ -25,6 +25,7 @@ use tower::Service;
 
 use self::addresses::Addresses;
 use super::drain::{Drain, Phase};
+use super::express::Express;
 use super::listener::{BACKLOG, Listener, Queue};
 use super::socket::Socket;
 use super::tls::Tls;
@@ -92,11 +93,13 @@ pub struct Entrance {
     pub listeners: Vec<Listener>,
     /// None: in the clear.
     pub tls: Option<Tls>,
+    /// Answers what can be answered at once; none = the service answers everything.
+    pub express: Option<Arc<dyn Express>>,
 }
 
 impl From<TcpListener> for Entrance {
     fn from(listener: TcpListener) -> Self {
-        Self { listeners: vec![listener.into()], tls: None }
+        Self { listeners: vec![listener.into()], tls: None, express: None }
     }
 }
 
@@ -117,13 +120,14 @@ pub async fn serve<S>(
 {
     let _held = drain.hold();
     let slots = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-    let Entrance { listeners, tls } = entrance.into();
+    let Entrance { listeners, tls, express } = entrance.into();
     let mut doors = Doors { listeners, next: 0 };
     let clock = Clock::system();
     let server = Arc::new(Server {
         service,
         limits,
         tls,
+        express,
         drain: drain.clone(),
         metrics,
         addresses: Addresses::new(limits.max_connections_per_address),
@@ -215,6 +219,7 @@ struct Server<S> {
     service: S,
     limits: Limits,
     tls: Option<Tls>,
+    express: Option<Arc<dyn Express>>,
     drain: Drain,
     metrics: ConnectionMetrics,
     addresses: Addresses,

@@ -106,7 +106,7 @@ impl EntryCache {
     }
 
     /// The entry that answers a request's form of the question, whatever its age.
-    pub fn get(&self, key: &Arc<CacheKey>, request: &HeaderMap) -> Option<Arc<Entry>> {
+    pub fn get(&self, key: &CacheKey, request: &HeaderMap) -> Option<Arc<Entry>> {
         match self.entries.get(key)? {
             Variants::One(entry) => Some(entry).filter(|entry| entry.answers(request)),
             // RFC 9111, section 4.1: of several, the latest.

@@ -65,6 +65,13 @@ impl Roster {
         self.all.get(number).ok_or(Unidentified::Doubtful(Doubt::Unknown))
     }
 
+    /// Whether these fields will mean the same client as long as the configuration does not
+    /// change: a token ends by itself.
+    pub fn is_lasting(&self, headers: &HeaderMap) -> bool {
+        let shown = self.proofs.field.shown(headers);
+        !matches!(shown, Ok(Shown::Key(key)) if self.proofs.tokens.is_some() && looks_like_token(key))
+    }
+
     fn by_key(&self, shown: &[u8]) -> Result<usize, Doubt> {
         match &self.proofs.tokens {
             Some(tokens) if looks_like_token(shown) => tokens.client(shown).map_err(Doubt::Token),

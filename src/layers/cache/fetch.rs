@@ -56,7 +56,7 @@ where
         }
         // Somebody else's refresh may have landed since.
         let landed = || {
-            let now = state.stored(request)?;
+            let now = state.stored(request.sought())?;
             (!Arc::ptr_eq(older, &now)).then_some(())
         };
         let priority = (urgency == Urgency::Asked).then_some(request.client.share.priority);
@@ -167,7 +167,7 @@ where
         wishes: &RequestDirectives,
     ) -> Boarding<Landed, Arc<Entry>> {
         let state = &self.state;
-        let landed = || state.fresh(request, wishes);
+        let landed = || state.fresh(request.sought(), wishes);
         let flight = self.clone();
         let since = Since {
             mark: state.purges.mark(),

@@ -70,7 +70,7 @@ impl Status {
         answer
     }
 
-    fn write(self, text: &mut String) {
+    pub(super) fn write(self, text: &mut String) {
         text.push_str("weir");
         let written = match self {
             Self::Hit { ttl } => write!(text, "; hit; ttl={}", ttl.as_secs()),

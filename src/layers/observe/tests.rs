@@ -160,7 +160,7 @@ async fn a_line_names_the_endpoint_and_no_text_of_the_clients() {
     let rig = Rig::new();
     let (witness, lines) = witness(&rig);
     let fake = Fake::new(|_, request: RoutedRequest| async move {
-        request.record.looked_up(crate::metrics::CacheResult::Miss);
+        request.record.looked_up(CacheResult::Miss);
         request.record.waited(SECOND);
         Ok(answer(200, &[], "seven.."))
     });

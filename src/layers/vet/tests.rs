@@ -35,7 +35,7 @@ async fn vetted(request: Request<Body>) -> (String, HeaderMap) {
         *keep.lock().unwrap() = request.http.headers().clone();
         async { Ok(answer(200, &[], "")) }
     });
-    let vet = VetLayer::new(rules()).layer(fake.clone());
+    let vet = VetLayer::new(Arc::new(rules())).layer(fake.clone());
     let outcome = send(&vet, rig.edge(rig.world(), request)).await;
     let code = code(&outcome).to_owned();
     assert_eq!(fake.calls() > 0, code == "ok" && outcome.unwrap().status() == 200);
@@ -139,7 +139,7 @@ async fn what_is_said_about_the_client_counts_from_those_who_are_trusted() {
 async fn a_question_about_the_server_is_answered_by_it() {
     let request = Request::options("*").body(Body::Empty).unwrap();
     let rig = Rig::new();
-    let vet = VetLayer::new(rules())
+    let vet = VetLayer::new(Arc::new(rules()))
         .layer(Fake::new(|_, _: EdgeRequest| async { panic!("nobody else is asked") }));
     let told = send(&vet, rig.edge(rig.world(), request)).await.unwrap();
     assert_eq!(told.status(), 204);

@@ -3,9 +3,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
@@ -41,6 +41,20 @@ pub(super) struct Line {
     requests: AtomicU64,
     late: AtomicBool,
     reset: AtomicBool,
+    /// How many requests have come if nothing else has, as far as the guard knows; else 0.
+    heads: AtomicU64,
+    way: AtomicU8,
+}
+
+/// Why a connection stays with hyper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// What is asked there has been answered at once so far, and still could not go the fast way.
+    Long,
+    /// Something had to wait.
+    Waits,
+    /// It does not: since then something was answered at once.
+    Fast,
 }
 
 impl Line {
@@ -52,11 +66,49 @@ impl Line {
             requests: AtomicU64::new(0),
             late: AtomicBool::new(false),
             reset: AtomicBool::new(false),
+            heads: AtomicU64::new(0),
+            way: AtomicU8::new(Way::Long as u8),
         }
+    }
+
+    pub(super) fn who(&self) -> &Who {
+        &self.who
     }
 
     pub(super) fn peer(&self) -> PeerAddr {
         self.who.peer
+    }
+
+    /// One more request was answered without hyper.
+    pub(super) fn answered_at_rest(&self) {
+        self.requests.fetch_add(1, Relaxed);
+    }
+
+    /// So many requests have come, none with content, and nothing of another.
+    pub(super) fn heads_passed(&self, heads: Option<u64>) {
+        self.heads.store(heads.unwrap_or_default(), Relaxed);
+    }
+
+    /// It is hyper's until [`Line::may_go_the_fast_way`].
+    pub(super) fn goes_the_long_way(&self) {
+        self.way.store(Way::Long as u8, Relaxed);
+    }
+
+    /// Whether hyper has nothing left that it has not asked the service about, and what is asked
+    /// now may be such as needs no hyper.
+    pub(super) fn may_go_the_fast_way(&self) -> bool {
+        self.way.load(Relaxed) == Way::Fast as u8
+            && self.heads.load(Relaxed) == self.requests.load(Relaxed)
+    }
+
+    fn answered(&self, pace: Pace) {
+        match pace {
+            Pace::Later => self.way.store(Way::Waits as u8, Relaxed),
+            Pace::AtOnce if self.way.load(Relaxed) == Way::Waits as u8 => {
+                self.way.store(Way::Fast as u8, Relaxed);
+            }
+            Pace::AtOnce => {}
+        }
     }
 
     /// Whether the service answered with an error, which means: no answer.
@@ -119,6 +171,7 @@ where
             coming: self.service.clone().oneshot(request),
             line: Arc::clone(&self.line),
             busy: Some(self.pulse.busy()),
+            pace: Pace::AtOnce,
         }
     }
 }
@@ -132,7 +185,15 @@ pin_project! {
         coming: Oneshot<S, Request<Incoming>>,
         line: Arc<Line>,
         busy: Option<Busy>,
+        pace: Pace,
     }
+}
+
+/// When an answer was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    AtOnce,
+    Later,
 }
 
 impl<S> Future for Answer<S>
@@ -143,7 +204,11 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut answer = ready!(this.coming.poll(cx));
+        let Poll::Ready(mut answer) = this.coming.poll(cx) else {
+            *this.pace = Pace::Later;
+            return Poll::Pending;
+        };
+        this.line.answered(*this.pace);
         match &mut answer {
             Ok(response) => {
                 if this.line.closes_with.as_ref().is_some_and(Drain::is_draining) {

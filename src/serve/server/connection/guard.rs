@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::answer::Line;
 use super::pulse::Pulse;
 use crate::policy::framing::{Fault, Framing, HeadLimits, Verdict};
+use crate::serve::express::Bare;
 
 /// Stands for a head that is refused. No method is known, and `-` is none.
 const REFUSED_HEAD: &[u8] = b"- / HTTP/1.1\r\nhost: -\r\nconnection: close\r\n\r\n";
@@ -24,6 +25,15 @@ const REFUSED_CONTENT: &[u8] = b"\0\r\n\r\n";
 
 /// Of bytes that wait, so many are read at once.
 const PIECE: usize = 2048;
+
+/// What has come.
+pub(super) enum Came<'g> {
+    Nothing,
+    /// A request that might be answered at once.
+    Bare(Bare<'g>),
+    /// Another request, a part of one, or none.
+    Other,
+}
 
 pub(super) struct Guard<I> {
     io: I,
@@ -52,11 +62,55 @@ impl<I> Guard<I> {
         self.good == 0 && self.last.is_none() && self.framing.is_between_requests()
     }
 
+    /// What has come, up to the end of a head, and has not gone on. To be asked at rest.
+    pub(super) fn next(&mut self) -> Came<'_> {
+        let verdict = self.framing.next(&mut self.held);
+        self.good = self.judged(verdict);
+        let head = self.held.get(..self.good).unwrap_or_default();
+        if self.good > 0 && self.framing.is_without_content() {
+            return Bare::read(head).map_or(Came::Other, Came::Bare);
+        }
+        if self.held.is_empty() { Came::Nothing } else { Came::Other }
+    }
+
+    /// What [`Guard::next`] told of is done with, and goes nowhere.
+    pub(super) fn is_answered(&mut self) {
+        self.line.answered_at_rest();
+        if self.good == self.held.len() {
+            self.held.clear();
+        } else {
+            self.held.drain(..self.good);
+        }
+        self.good = 0;
+    }
+
+    /// What [`Guard::next`] told of goes on, and what is good behind it.
+    pub(super) fn hands_on(&mut self) {
+        self.judge_held();
+    }
+
+    /// Gives back what it needs for nothing.
+    pub(super) fn gives_back(&mut self) {
+        self.held.shrink_to_fit();
+    }
+
+    fn judge_held(&mut self) {
+        let unjudged = self.held.get_mut(self.good..).unwrap_or_default();
+        let verdict = self.framing.feed(unjudged);
+        self.good += self.judged(verdict);
+    }
+
     fn judged(&mut self, Verdict { pass, fault }: Verdict) -> usize {
         if let Some(fault) = fault {
             self.refuse(fault);
         }
         pass
+    }
+
+    /// How things stand, for those who cannot ask.
+    fn tell(&self) {
+        let quiet = self.is_at_rest() && !self.framing.had_content();
+        self.line.heads_passed(quiet.then(|| self.framing.heads()));
     }
 
     fn refuse(&mut self, fault: Fault) {
@@ -95,7 +149,7 @@ impl<I> Guard<I> {
 }
 
 impl<I: AsyncRead + Unpin> Guard<I> {
-    /// Reads what cannot go on yet, or may: `false` at the end.
+    /// Reads without judging: `false` at the end.
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut piece = [0; PIECE];
         let mut buf = ReadBuf::new(&mut piece);
@@ -104,14 +158,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
             return Poll::Ready(Ok(false));
         }
         self.held.extend_from_slice(buf.filled());
-        self.judge_held();
         Poll::Ready(Ok(true))
-    }
-
-    fn judge_held(&mut self) {
-        let unjudged = self.held.get_mut(self.good..).unwrap_or_default();
-        let verdict = self.framing.feed(unjudged);
-        self.good += self.judged(verdict);
     }
 
     /// Reads, and tells whether a head is what we wait for.
@@ -125,7 +172,7 @@ impl<I: AsyncRead + Unpin> Guard<I> {
         read
     }
 
-    /// Resolves when something has come; `false` at the end.
+    /// Resolves when something has come, for [`Guard::next`]; `false` at the end.
     pub(super) async fn filled(&mut self) -> io::Result<bool> {
         std::future::poll_fn(|cx| self.poll_hold(cx)).await
     }
@@ -167,6 +214,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guard<I> {
                 this.refuse(Fault::HeadTimeout);
             }
             if this.hand_on(buf) {
+                this.tell();
                 return Poll::Ready(Ok(()));
             }
             if this.last.is_some() {
@@ -176,9 +224,12 @@ impl<I: AsyncRead + Unpin> AsyncRead for Guard<I> {
             let more = if this.held.is_empty() {
                 ready!(this.poll_direct(cx, buf))?
             } else {
-                ready!(this.poll_hold(cx))?
+                let more = ready!(this.poll_hold(cx))?;
+                this.judge_held();
+                more
             };
             if !more || buf.filled().len() > before {
+                this.tell();
                 return Poll::Ready(Ok(()));
             }
         }

@@ -68,12 +68,17 @@ impl Pulse {
         let marked = |mark: &AtomicU64| mark.load(Relaxed).checked_sub(1).map(since);
         let head = marked(&self.head).filter(|_| self.waiting.load(Relaxed));
         let blocked = marked(&self.blocked);
-        let at_rest = head.is_none() && blocked.is_none() && self.busy.load(Relaxed) == 0;
         Signs {
-            idle: at_rest.then(|| since(self.last.load(Relaxed))),
+            idle: self.is_idle().then(|| since(self.last.load(Relaxed))),
             head,
             blocked: blocked.map(|since| (since, self.taken.load(Relaxed))),
         }
+    }
+
+    /// Whether there is nothing to do.
+    pub(super) fn is_idle(&self) -> bool {
+        let waits = self.waiting.load(Relaxed) && self.head.load(Relaxed) > 0;
+        !waits && self.blocked.load(Relaxed) == 0 && self.busy.load(Relaxed) == 0
     }
 
     /// The client has sent some of a head, of this number, and keeps us waiting for the rest.

@@ -22,7 +22,7 @@ async fn both(limits: Limits) -> Unix {
     let unix = Address::Unix(path.clone());
     let mut listeners = Listener::open(&unix, options, &mut PassedSockets::default()).unwrap();
     listeners.push(tcp.into());
-    let fixture = start_at(Entrance { listeners, tls: None }, address, limits);
+    let fixture = start_at(Entrance { listeners, tls: None, express: None }, address, limits);
     Unix { fixture, path, _directory: directory }
 }
 

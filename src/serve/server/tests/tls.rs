@@ -62,7 +62,8 @@ async fn secured(limits: Limits, config: Arc<rustls::ServerConfig>) -> (Fixture,
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let tls = Tls::new(config);
-    let entrance = Entrance { listeners: vec![listener.into()], tls: Some(tls.clone()) };
+    let entrance =
+        Entrance { listeners: vec![listener.into()], tls: Some(tls.clone()), express: None };
     (start_at(entrance, address, limits), tls)
 }
 
