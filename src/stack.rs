@@ -12,6 +12,7 @@ mod express;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use tower::{Service, ServiceBuilder};
@@ -96,7 +97,7 @@ where
         .map_request(move |request: Request<B>| request.map(|body| in_time(body, coming, &time)))
         // a caller's id is kept if it can be logged as it stands, else one is made
         .map_request(drop_insane_request_id)
-        .set_request_id(REQUEST_ID, MakeUuid)
+        .set_request_id(REQUEST_ID, MakeUuid(clock.clone()))
         .propagate_request_id(REQUEST_ID)
         // whatever prints a request or an answer prints no credential
         .sensitive_request_headers(Arc::new([
@@ -144,20 +145,27 @@ fn via(name: &str) -> HeaderValue {
     name.unwrap_or(HeaderValue::from_static("1.1 weir"))
 }
 
-#[derive(Clone, Copy)]
-struct MakeUuid;
+#[derive(Clone)]
+struct MakeUuid(Clock);
 
 impl MakeRequestId for MakeUuid {
     fn make_request_id<B>(&mut self, _request: &Request<B>) -> Option<RequestId> {
         let id = &mut [0; NEW_ID_LENGTH];
-        HeaderValue::from_str(new_request_id(id)).ok().map(RequestId::new)
+        HeaderValue::from_str(new_request_id(self.0.wall(), id)).ok().map(RequestId::new)
     }
 }
 
 const NEW_ID_LENGTH: usize = uuid::fmt::Simple::LENGTH;
 
-fn new_request_id(text: &mut [u8; NEW_ID_LENGTH]) -> &str {
-    uuid::Uuid::now_v7().simple().encode_lower(text)
+/// A version 7 UUID (RFC 9562, section 5.7). It is a name and no secret: the kernel is not asked
+/// for its random part.
+fn new_request_id(now: SystemTime, text: &mut [u8; NEW_ID_LENGTH]) -> &str {
+    let since = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let millis = u64::try_from(since.as_millis()).unwrap_or_default();
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+    id.simple().encode_lower(text)
 }
 
 /// Longest request id that is kept.

@@ -38,6 +38,11 @@ fn without_default_port(authority: &[u8]) -> &[u8] {
 
 /// RFC 3986, section 3.2.2: letters, digits, `-._~`, sub-delims and escapes.
 fn is_reg_name(name: &[u8]) -> bool {
+    // Nearly all names are of these, and looked at without a branch for each letter.
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'.') | (*byte == b'-');
+    if name.iter().fold(true, |all, byte| all & plain(byte)) {
+        return true;
+    }
     let mut bytes = name.iter();
     while let Some(byte) = bytes.next() {
         let legal = match byte {
@@ -62,8 +67,11 @@ fn is_ip_literal(text: &[u8]) -> bool {
 /// Nothing, or a colon and a number of 16 bits; RFC 3986 lets the number be absent.
 fn is_port(port: &[u8]) -> bool {
     let Some(digits) = port.strip_prefix(b":") else { return port.is_empty() };
-    let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<u16>().ok();
-    digits.is_empty() || (digits.iter().all(u8::is_ascii_digit) && number(digits).is_some())
+    let number = digits.iter().try_fold(0_u16, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u16::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    });
+    number.is_some()
 }
 
 #[cfg(test)]

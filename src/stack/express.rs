@@ -116,7 +116,7 @@ impl Seat for Seated {
         let mut made = [0; NEW_ID_LENGTH];
         let request_id = match request_id {
             Some(given) => given.to_str().unwrap_or_default(),
-            None => new_request_id(&mut made),
+            None => new_request_id(way.witness.clock.wall(), &mut made),
         };
         let body = write(head, &hit, headers, arrived, request_id, &way.via);
         way.witness.tell(&Facts {

@@ -3,7 +3,7 @@
 //! A line names the endpoint's path template. The path itself and the query never appear: ids
 //! and tokens live there.
 
-use std::io::Write as _;
+use std::cell::Cell;
 use std::time::{Duration, SystemTime};
 
 /// Longer values are cut: a method or a request id is the client's text.
@@ -46,20 +46,20 @@ impl AccessLine<'_> {
         out.extend_from_slice(b"{\"time\":\"");
         push_time(out, self.time);
         out.extend_from_slice(b"\",\"level\":\"info\",\"message\":\"request\"");
-        json_text(out, "request_id", Some(self.request_id));
-        json_text(out, "http.request.method", Some(self.method));
-        json_text(out, "url.template", self.template);
-        json_text(out, "endpoint", self.endpoint);
-        json_text(out, "client", self.client);
-        json_key(out, "http.response.status_code");
+        json_text(out, b",\"request_id\":\"", Some(self.request_id));
+        json_text(out, b",\"http.request.method\":\"", Some(self.method));
+        json_text(out, b",\"url.template\":\"", self.template);
+        json_text(out, b",\"endpoint\":\"", self.endpoint);
+        json_text(out, b",\"client\":\"", self.client);
+        out.extend_from_slice(b",\"http.response.status_code\":");
         push_number(out, u64::from(self.status));
-        json_text(out, "cache", self.cache);
-        json_text(out, "label", self.label);
-        json_millis(out, "wait_ms", self.wait);
-        json_millis(out, "upstream_ms", self.upstream);
-        json_millis(out, "duration_ms", Some(self.duration));
+        json_text(out, b",\"cache\":\"", self.cache);
+        json_text(out, b",\"label\":\"", self.label);
+        json_millis(out, b",\"wait_ms\":", self.wait);
+        json_millis(out, b",\"upstream_ms\":", self.upstream);
+        json_millis(out, b",\"duration_ms\":", Some(self.duration));
         if let Some(bytes) = self.bytes {
-            json_key(out, "bytes");
+            out.extend_from_slice(b",\"bytes\":");
             push_number(out, bytes);
         }
         out.extend_from_slice(b"}\n");
@@ -97,23 +97,17 @@ impl AccessLine<'_> {
     }
 }
 
-fn json_key(out: &mut Vec<u8>, key: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(key.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-fn json_text(out: &mut Vec<u8>, key: &str, value: Option<&str>) {
+/// `before` is all that stands before the value, its own quotation mark included.
+fn json_text<const N: usize>(out: &mut Vec<u8>, before: &[u8; N], value: Option<&str>) {
     let Some(value) = value else { return };
-    json_key(out, key);
-    out.push(b'"');
+    out.extend_from_slice(before);
     push_escaped(out, cut(value));
     out.push(b'"');
 }
 
-fn json_millis(out: &mut Vec<u8>, key: &str, value: Option<Duration>) {
+fn json_millis<const N: usize>(out: &mut Vec<u8>, before: &[u8; N], value: Option<Duration>) {
     if let Some(value) = value {
-        json_key(out, key);
+        out.extend_from_slice(before);
         push_millis(out, value);
     }
 }
@@ -121,7 +115,8 @@ fn json_millis(out: &mut Vec<u8>, key: &str, value: Option<Duration>) {
 /// RFC 8259, section 7. Nearly every value has nothing to escape and is copied whole.
 fn push_escaped(out: &mut Vec<u8>, value: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    if !value.bytes().any(needs_escape) {
+    // Without a branch for each byte, so that many are looked at together.
+    if !value.bytes().fold(false, |any, byte| any | needs_escape(byte)) {
         out.extend_from_slice(value.as_bytes());
         return;
     }
@@ -143,7 +138,7 @@ fn push_escaped(out: &mut Vec<u8>, value: &str) {
 }
 
 fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == 0x7f || byte == b'"' || byte == b'\\'
+    (byte < 0x20) | (byte == 0x7f) | (byte == b'"') | (byte == b'\\')
 }
 
 /// Control characters become `?`: a value must not draw on the terminal or forge a line.
@@ -159,26 +154,47 @@ fn pretty_text(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
 }
 
 fn cut(value: &str) -> &str {
+    if value.len() <= MAX_VALUE {
+        return value;
+    }
     value.get(..value.floor_char_boundary(MAX_VALUE)).unwrap_or(value)
 }
 
+/// RFC 3339 in milliseconds. All but those is the same for a whole second.
 fn push_time(out: &mut Vec<u8>, time: SystemTime) {
-    push_display(out, humantime::format_rfc3339_millis(time));
+    const SECOND: usize = "2026-01-01T00:00:00".len();
+    thread_local! {
+        static LAST: Cell<(u64, [u8; SECOND])> = const { Cell::new((u64::MAX, [0; SECOND])) };
+    }
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (mut second, mut text) = LAST.get();
+    if second != since.as_secs() {
+        second = since.as_secs();
+        let whole = humantime::format_rfc3339_seconds(time).to_string();
+        // A year has four digits in all the time that this can show.
+        let Some(first) = whole.as_bytes().first_chunk() else { return };
+        text = *first;
+        LAST.set((second, text));
+    }
+    out.extend_from_slice(&text);
+    push_decimals(out, since.subsec_millis());
+    out.push(b'Z');
 }
 
 /// Milliseconds with three decimals.
 fn push_millis(out: &mut Vec<u8>, time: Duration) {
-    let micros = time.as_micros();
-    push_display(out, format_args!("{}.{:03}", micros / 1_000, micros % 1_000));
+    let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    push_number(out, micros / 1_000);
+    push_decimals(out, u32::try_from(micros % 1_000).unwrap_or_default());
+}
+
+fn push_decimals(out: &mut Vec<u8>, thousandths: u32) {
+    let digit = |unit: u32| b'0' + u8::try_from(thousandths / unit % 10).unwrap_or_default();
+    out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
 }
 
 fn push_number(out: &mut Vec<u8>, number: u64) {
-    push_display(out, number);
-}
-
-fn push_display(out: &mut Vec<u8>, value: impl std::fmt::Display) {
-    let written = write!(out, "{value}");
-    debug_assert!(written.is_ok(), "a Vec takes every byte");
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 #[cfg(test)]

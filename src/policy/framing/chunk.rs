@@ -155,7 +155,7 @@ fn skip_space(mut text: &[u8]) -> &[u8] {
 }
 
 fn after_token(text: &[u8]) -> Option<&[u8]> {
-    let end = text.iter().position(|byte| !is_token(*byte)).unwrap_or(text.len());
+    let end = text.iter().position(|byte| !is_token(&[*byte])).unwrap_or(text.len());
     if end == 0 { None } else { text.get(end..) }
 }
 
@@ -164,8 +164,8 @@ fn after_quoted(text: &[u8]) -> Option<&[u8]> {
     loop {
         match text {
             [b'"', rest @ ..] => return Some(rest),
-            [b'\\', escaped, rest @ ..] if is_text(*escaped) => text = rest,
-            [plain, rest @ ..] if is_text(*plain) && *plain != b'\\' => text = rest,
+            [b'\\', escaped, rest @ ..] if is_text(&[*escaped]) => text = rest,
+            [plain, rest @ ..] if is_text(&[*plain]) && *plain != b'\\' => text = rest,
             _ => return None,
         }
     }

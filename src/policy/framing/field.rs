@@ -7,6 +7,7 @@ pub(super) const TOO_MANY: Fault = Fault::HeadTooLarge("too many fields");
 
 const TOKEN: u8 = 1;
 const TEXT: u8 = 2;
+const TARGET: u8 = 4;
 
 /// What a byte may be part of.
 const CLASSES: [u8; 256] = classes();
@@ -42,6 +43,10 @@ const fn classes() -> [u8; 256] {
         if matches!(byte, b'\t' | b' '..=b'~' | 0x80..) {
             classes[byte as usize] |= TEXT;
         }
+        // RFC 3986: what is not visible ASCII is escaped, and a fragment stays with the client.
+        if matches!(byte, b'!'..=b'~') && !matches!(byte, b'#' | b'<' | b'>' | b'"' | b'`') {
+            classes[byte as usize] |= TARGET;
+        }
         if byte == u8::MAX {
             return classes;
         }
@@ -49,18 +54,25 @@ const fn classes() -> [u8; 256] {
     }
 }
 
-fn is(byte: u8, class: u8) -> bool {
-    CLASSES.get(usize::from(byte)).is_some_and(|classes| classes & class != 0)
+/// Looks at every byte, as nearly every text is good: without a branch for each.
+fn are(bytes: &[u8], class: u8) -> bool {
+    let of = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or_default();
+    bytes.iter().fold(class, |all, byte| all & of(byte)) != 0
 }
 
-/// A character of a word (`tchar`).
-pub(super) fn is_token(byte: u8) -> bool {
-    is(byte, TOKEN)
+/// A word (`1*tchar`), or nothing.
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    are(bytes, TOKEN)
 }
 
-/// A character of a field's value.
-pub(super) fn is_text(byte: u8) -> bool {
-    is(byte, TEXT)
+/// What may stand in a field's value.
+pub(super) fn is_text(bytes: &[u8]) -> bool {
+    are(bytes, TEXT)
+}
+
+/// What may stand in a request target.
+pub(super) fn is_target(bytes: &[u8]) -> bool {
+    are(bytes, TARGET)
 }
 
 /// Name and value of a line without its end.
@@ -75,11 +87,11 @@ pub(super) fn read<'l>(line: &'l [u8], limits: &HeadLimits) -> Result<(&'l [u8],
     let colon = memchr::memchr(b':', line).ok_or(Fault::Malformed("a field has no colon"))?;
     let (name, value) = line.split_at(colon);
     // RFC 9112, section 5.1: no white space before the colon.
-    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+    if name.is_empty() || !is_token(name) {
         return Err(Fault::Malformed("a field's name is no word"));
     }
     let value = value.strip_prefix(b":").unwrap_or_default();
-    if !value.iter().all(|byte| is_text(*byte)) {
+    if !is_text(value) {
         return Err(Fault::Malformed("a field's value holds a control character"));
     }
     Ok((name, trim(value)))
@@ -116,7 +128,7 @@ pub(super) fn coding(value: &[u8]) -> Result<(), Fault> {
     let others_are_words = codings.all(|coding| {
         let name = coding.split(|byte| *byte == b';').next().map(trim).unwrap_or_default();
         !name.is_empty()
-            && name.iter().all(|byte| is_token(*byte))
+            && is_token(name)
             && !name.eq_ignore_ascii_case(b"chunked")
     });
     if others_are_words && last.eq_ignore_ascii_case(b"chunked") {

@@ -53,7 +53,7 @@ impl RequestLine {
 }
 
 fn check_method(method: &[u8]) -> Result<(), Fault> {
-    if method.is_empty() || !method.iter().all(|byte| field::is_token(*byte)) {
+    if method.is_empty() || !field::is_token(method) {
         return Err(Fault::Malformed("the method is no word"));
     }
     if method.len() > MAX_METHOD {
@@ -67,9 +67,7 @@ fn check_target(method: &[u8], target: &[u8], limits: &HeadLimits) -> Result<(),
     if target.len() > limits.uri_bytes {
         return Err(Fault::UriTooLong);
     }
-    // RFC 3986: what is not visible ASCII is escaped, and a fragment stays with the client.
-    let legal = |byte: &u8| matches!(byte, b'!'..=b'~') && !b"#<>\"`".contains(byte);
-    if !target.iter().all(legal) {
+    if !field::is_target(target) {
         return Err(Fault::Malformed(
             "the request target holds a character that has no place there",
         ));
