@@ -6,6 +6,7 @@ use http::Method;
 use matchit::Router;
 
 use super::endpoint::{Endpoint, Methods};
+use super::spelling::has_empty_segment;
 
 /// One upstream's endpoints, ready to be matched. Templates are tried by specificity: a literal
 /// segment before a parameter, a parameter before a catch-all.
@@ -79,8 +80,7 @@ impl RouteTable {
     /// Whether an upstream that ignores empty segments could take the path for that of another
     /// endpoint than we do: `//limited/x` must not go by a catch-all, and past a budget.
     pub fn is_ambiguous(&self, method: &Method, path: &str) -> bool {
-        let suspicious = path.contains("//") || (path.len() > 1 && path.ends_with('/'));
-        if !suspicious {
+        if !has_empty_segment(path) {
             return false;
         }
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
