@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 mod scan;
 
-use self::scan::{escapes, hex_pair};
+pub(super) use self::scan::{escapes, hex_pair};
 pub use self::scan::{has_broken_escape, has_dot_segment, has_empty_segment};
 
 /// How often a client may have encoded one character.

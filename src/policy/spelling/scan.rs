@@ -19,18 +19,17 @@ pub fn has_empty_segment(path: &str) -> bool {
     let bytes = path.as_bytes();
     let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
     // Without a way out early the compiler takes many bytes at a time.
-    let doubled =
-        pairs.fold(false, |found, (one, next)| found | ((*one == b'/') & (*next == b'/')));
-    doubled || (bytes.len() > 1 && bytes.ends_with(b"/"))
+    let differs = pairs.map(|(one, next)| (one ^ b'/') | (next ^ b'/'));
+    differs.fold(u8::MAX, u8::min) == 0 || (bytes.len() > 1 && bytes.ends_with(b"/"))
 }
 
 /// What follows each percent sign.
-pub(super) fn escapes(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(in crate::policy) fn escapes(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     memchr_iter(b'%', text).map(|at| text.get(at + 1..).unwrap_or_default())
 }
 
 /// The byte that the two hex digits at the beginning stand for.
-pub(super) fn hex_pair(text: &[u8]) -> Option<u8> {
+pub(in crate::policy) fn hex_pair(text: &[u8]) -> Option<u8> {
     match text {
         [high, low, ..] => Some(digit(*high)? << 4 | digit(*low)?),
         _ => None,
