@@ -20,6 +20,7 @@ use tower::retry::budget::TpsBudget;
 
 use crate::clock::Clock;
 use crate::metrics::{EndpointMetrics, LabelMetrics};
+use crate::policy::cache_key::{KeyRoot, KeySeed};
 use crate::policy::endpoint::{Endpoint, Spelling, UpstreamId};
 use crate::policy::permission::EndpointSet;
 use crate::policy::quota::{LabelSpec, PoolSpec};
@@ -46,6 +47,8 @@ pub struct World {
     pub unknown_client: usize,
     /// Tells two configurations apart.
     pub digest: String,
+    /// What all keys are hashed with, also those of the worlds before.
+    pub key_seed: KeySeed,
     /// The whole request, queueing included.
     pub request_timeout: Duration,
     /// Largest request body.
@@ -226,6 +229,8 @@ pub struct Route {
     pub spelling: Spelling,
     /// Where it leads.
     pub upstream: Arc<Upstream>,
+    /// What tells its answers from those of all other endpoints.
+    pub key_root: Arc<KeyRoot>,
     /// What it spends from, if anything.
     pub label: Option<Arc<Label>>,
     /// What it counts with.

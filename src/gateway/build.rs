@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use foldhash::quality::RandomState;
 use tower::retry::budget::TpsBudget;
 
 use super::{GatewayFailure, clients};
@@ -11,7 +12,9 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::config::settings::{ClientSettings, UpstreamSettings};
 use crate::metrics::Metrics;
+use crate::policy::cache_key::{KeyRoot, KeySeed};
 use crate::policy::credential::AuthScheme;
+use crate::policy::endpoint::EndpointId;
 use crate::policy::quota::LabelSpec;
 use crate::policy::route::{RouteConflict, RouteTable};
 use crate::policy::share::ANONYMOUS;
@@ -63,7 +66,12 @@ pub(super) fn world(
     budgets: &Budgets,
     previous: Option<&World>,
 ) -> Result<World, BuildError> {
-    let tools = Tools { metrics, clock, names: client_names(&settings.clients) };
+    let key_seed = match previous {
+        Some(previous) => previous.key_seed.clone(),
+        None => KeySeed::of(&RandomState::default()),
+    };
+    let names = client_names(&settings.clients);
+    let tools = Tools { metrics, clock, names, key_seed, previous };
     budgets.prepare(settings.upstreams.iter().map(needs))?;
     let ways = settings.upstreams.iter().map(|upstream| {
         way(upstream, previous.and_then(|world| world.upstream(&upstream.id)), &tools)
@@ -77,7 +85,7 @@ pub(super) fn world(
         let site = |mount: &String| Site { mount: mount.clone(), table: Arc::clone(&table) };
         sites.extend(settings.mounts.iter().map(site));
     }
-    let names = tools.names;
+    let Tools { names, key_seed, .. } = tools;
     sites.sort_by_key(|site| std::cmp::Reverse(site.mount.len()));
     let server = &settings.server;
     Ok(World {
@@ -86,6 +94,7 @@ pub(super) fn world(
         unrouted: metrics.endpoint(UNROUTED, UNROUTED, &names),
         unknown_client: names.len() - 1,
         digest: settings.digest.clone(),
+        key_seed,
         request_timeout: server.request_timeout,
         max_body_bytes: server.max_body_bytes,
         max_in_flight: server.max_in_flight,
@@ -145,6 +154,21 @@ struct Tools<'t> {
     clock: &'t Clock,
     /// Of the clients, for metrics.
     names: Vec<Arc<str>>,
+    key_seed: KeySeed,
+    previous: Option<&'t World>,
+}
+
+impl Tools<'_> {
+    /// The one that keys in memory have already, if there is one: then they are quickly compared.
+    fn key_root(&self, upstream: &Upstream, endpoint: &EndpointId) -> Arc<KeyRoot> {
+        let credential = upstream.credential.id().clone();
+        let (id, endpoint) = (upstream.id.clone(), endpoint.clone());
+        let root = KeyRoot::new(id, credential, endpoint, &self.key_seed);
+        let table = self.previous.and_then(|world| world.table(&upstream.id));
+        let mut known = table.into_iter().flat_map(|table| &table.endpoints);
+        let known = known.find(|route| *route.key_root == root);
+        known.map_or_else(|| Arc::new(root), |route| Arc::clone(&route.key_root))
+    }
 }
 
 /// Everything of an upstream that may fail to be built.
@@ -225,6 +249,7 @@ fn table(
             spelling: settings.spelling,
             label: label.and_then(|id| upstream.labels.iter().find(|l| l.spec.id == *id)).cloned(),
             metrics: tools.metrics.endpoint(id, endpoint.id.as_str(), &tools.names),
+            key_root: tools.key_root(&upstream, &endpoint.id),
             upstream: Arc::clone(&upstream),
             endpoint: endpoint.clone(),
         })

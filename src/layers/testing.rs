@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::{Face, Metrics};
-use crate::policy::cache_key::CacheKey;
+use crate::policy::cache_key::{KeyRoot, KeySeed};
 use crate::policy::certificate::Holders;
 use crate::policy::credential::{AuthScheme, CredentialId};
 use crate::policy::endpoint::{
@@ -184,14 +184,7 @@ impl Rig {
     }
 
     pub(super) fn ask(&self, method: Method, id: &str) -> RoutedRequest {
-        let path = vec![("id".to_owned(), id.to_owned())];
-        let key = CacheKey::new(
-            self.upstream().id.clone(),
-            self.upstream().credential.id().clone(),
-            self.route.endpoint.id.clone(),
-            None,
-            Canonical { path, query: Vec::new() },
-        );
+        let key = self.route.key(None, Canonical::of(&[("id", id)], &[]));
         RoutedRequest {
             method,
             route: Arc::clone(&self.route),
@@ -255,6 +248,7 @@ impl Rig {
             unrouted: self.metrics.endpoint("none", "none", &["console".into(), "unknown".into()]),
             unknown_client: 1,
             digest: String::new(),
+            key_seed: KeySeed::fixed(),
             request_timeout: 30 * SECOND,
             max_body_bytes: 16,
             max_in_flight: 2,
@@ -346,8 +340,11 @@ pub(super) fn upstream(
 
 pub(super) fn route(upstream: &Arc<Upstream>, endpoint: Endpoint, metrics: &Metrics) -> Arc<Route> {
     let label = endpoint.label.as_ref();
+    let (id, credential) = (upstream.id.clone(), upstream.credential.id().clone());
+    let key_root = KeyRoot::new(id, credential, endpoint.id.clone(), &KeySeed::fixed());
     Arc::new(Route {
         number: 0,
+        key_root: Arc::new(key_root),
         spelling: Spelling::Plain,
         label: label.and_then(|id| upstream.labels.iter().find(|l| l.spec.id == *id)).cloned(),
         metrics: metrics.endpoint(upstream.id.as_str(), endpoint.id.as_str(), &["console".into()]),

@@ -1,11 +1,21 @@
 //! One question, one spelling: path and query parameters, checked, defaulted and put in order.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
 use super::endpoint::{Endpoint, KeyRule, Parameter, ParameterKind, Spelling};
 use super::spelling::{EncodeTimes, encode_segment};
+
+mod decoded;
+mod packed;
+mod query;
+
+use self::decoded::Decoded;
+use self::packed::{Packed, Packer, field};
+use self::query::Pairs;
+pub(super) use self::query::parse_query;
 
 /// What is wrong with which parameter.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,73 +27,84 @@ pub struct BadParameter {
     pub why: String,
 }
 
-/// The parameters of a request in their one spelling.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Canonical {
-    /// Decoded path parameters in template order.
-    pub path: Vec<(String, String)>,
-    /// Decoded query parameters sorted by name; repeated ones in the client's order.
-    pub query: Vec<(String, String)>,
-}
-
-/// Largest number of query parameters a request may carry.
-const MAX_PARAMETERS: usize = 64;
+/// The parameters of a request in their one spelling: decoded path parameters in template order, and
+/// decoded query parameters sorted by name, repeated ones in the client's order.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Canonical(Packed);
 
 impl Canonical {
-    /// Checks the raw parameters of a request for an endpoint.
-    pub fn new(
+    /// Checks the raw parameters of a request for an endpoint. `captures` are names and raw texts of
+    /// its path parameters.
+    pub fn new<'c>(
         endpoint: &Endpoint,
-        captures: &[(String, &str)],
+        captures: impl IntoIterator<Item = (&'c str, &'c str)> + Clone,
         query: Option<&str>,
     ) -> Result<Self, BadParameter> {
-        let mut path = Vec::with_capacity(captures.len());
-        for (name, raw) in captures {
+        let value = |name, raw| {
             // The text of a catch-all is the upstream's own path: decoded, its %2F would split.
-            let catch_all = endpoint.path.ends_with(&format!("{{*{name}}}"));
-            let value = if catch_all { Cow::Borrowed(*raw) } else { decode(name, raw)? };
-            path.push((name.clone(), value.into_owned()));
+            if is_catch_all(&endpoint.path, name) {
+                return Ok(Decoded::Plain(raw));
+            }
+            Decoded::of(name, raw)
+        };
+        let (mut path, mut length) = (0, 0);
+        for (name, raw) in captures.clone() {
+            path += 1;
+            length += field(name.len()) + field(value(name, raw)?.len());
         }
-        let mut query = parse_query(query.unwrap_or_default())?;
-        // A credential in the query is the client's, never part of the question.
-        query.retain(|(name, _)| !name.eq_ignore_ascii_case("access_token"));
-        // What asks for a whole listing is about how it is answered; see `listing::Extent`.
-        if let Some((_, whole)) = endpoint.whole() {
-            query.retain(|(name, _)| *name != whole.parameter);
+        let query = settled(endpoint, query.unwrap_or_default())?;
+        let lengths = query.all().iter().map(|(name, text)| field(name.len()) + field(text.len()));
+        let mut packer = Packer::new(path, length + lengths.sum::<usize>());
+        for (name, raw) in captures {
+            packer.put(name);
+            value(name, raw)?.put_into(&mut packer);
         }
-        for parameter in &endpoint.parameters {
-            settle(parameter, &mut query)?;
+        for (name, text) in query.all() {
+            packer.put(name);
+            packer.put(text);
         }
-        if let KeyRule::Only(names) = &endpoint.key {
-            query.retain(|(name, _)| names.contains(name));
-        }
-        query.sort_by(|(a, _), (b, _)| a.cmp(b));
-        Ok(Self { path, query })
+        Ok(Self(packer.finish()))
+    }
+
+    /// Parameters that are in their one spelling, and in order, already.
+    pub fn of(path: &[(&str, &str)], query: &[(&str, &str)]) -> Self {
+        Self(Packed::new(path.len(), path.iter().chain(query).copied()))
+    }
+
+    /// Names and values of the path.
+    pub fn path(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
+        self.0.path()
     }
 
     /// The value of a parameter of the query.
     pub fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.0.query().find(|(n, _)| *n == name).map(|(_, value)| value)
     }
 
     /// The value of a parameter, path first.
     pub fn value(&self, name: &str) -> Option<&str> {
-        let path = self.path.iter().find(|(n, _)| n == name);
-        path.map(|(_, value)| value.as_str()).or_else(|| self.query(name))
+        let path = self.path().find(|(n, _)| *n == name);
+        path.map(|(_, value)| value).or_else(|| self.query(name))
     }
 
     /// The same question, with this value of a parameter of the query.
     pub fn with(&self, name: &str, value: &str) -> Self {
-        let mut query = self.query.clone();
-        query.retain(|(n, _)| n != name);
-        let at = query.partition_point(|(n, _)| n.as_str() < name);
-        query.insert(at, (name.to_owned(), value.to_owned()));
-        Self { path: self.path.clone(), query }
+        let path: Vec<_> = self.path().collect();
+        let mut query: Vec<_> = self.0.query().filter(|(n, _)| *n != name).collect();
+        let at = query.partition_point(|(n, _)| *n < name);
+        query.insert(at, (name, value));
+        Self::of(&path, &query)
+    }
+
+    /// All of it as one text, which no other parameters have.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
     }
 
     /// Path and query as they are sent to the upstream, relative to its base URL.
     pub fn target(&self, template: &str, spelling: Spelling) -> String {
-        let mut target = render(template, &self.path, spelling);
-        for (index, (name, value)) in self.query.iter().enumerate() {
+        let mut target = render(template, self, spelling);
+        for (index, (name, value)) in self.0.query().enumerate() {
             target.push(if index == 0 { '?' } else { '&' });
             target.push_str(&encode_segment(name, EncodeTimes::Once));
             target.push('=');
@@ -91,6 +112,18 @@ impl Canonical {
         }
         target
     }
+}
+
+impl fmt::Debug for Canonical {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.path()).entries(self.0.query()).finish()
+    }
+}
+
+/// Whether this parameter is the one at the end that takes all segments.
+fn is_catch_all(template: &str, name: &str) -> bool {
+    let before = template.strip_suffix('}').and_then(|rest| rest.strip_suffix(name));
+    before.is_some_and(|before| before.ends_with("{*"))
 }
 
 fn decode<'t>(name: &str, raw: &'t str) -> Result<Cow<'t, str>, BadParameter> {
@@ -104,49 +137,57 @@ pub(super) fn bad(name: &str, why: impl Into<String>) -> BadParameter {
     BadParameter { name, why: why.into() }
 }
 
-pub(super) fn parse_query(query: &str) -> Result<Vec<(String, String)>, BadParameter> {
-    let mut pairs = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(name, &name.replace('+', " "))?.into_owned();
-        let value = decode(&name, &value.replace('+', " "))?.into_owned();
-        if pairs.len() == MAX_PARAMETERS {
-            return Err(bad(&name, format!("is one of more than {MAX_PARAMETERS} parameters")));
-        }
-        pairs.push((name, value));
+/// The query's part of the question.
+fn settled<'q>(endpoint: &'q Endpoint, query: &'q str) -> Result<Pairs<'q>, BadParameter> {
+    let mut query = parse_query(query)?;
+    // A credential in the query is the client's, never part of the question.
+    query.retain(|name, _| !name.eq_ignore_ascii_case("access_token"));
+    // What asks for a whole listing is about how it is answered; see `listing::Extent`.
+    if let Some((_, whole)) = endpoint.whole() {
+        query.retain(|name, _| name != whole.parameter);
     }
-    Ok(pairs)
+    for parameter in &endpoint.parameters {
+        settle(parameter, &mut query)?;
+    }
+    if let KeyRule::Only(names) = &endpoint.key {
+        query.retain(|name, _| names.iter().any(|one| one == name));
+    }
+    query.all_mut().sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(query)
 }
 
 /// Checks a declared parameter and makes its default explicit.
-fn settle(parameter: &Parameter, query: &mut Vec<(String, String)>) -> Result<(), BadParameter> {
-    let name = &parameter.name;
+fn settle<'q>(parameter: &'q Parameter, query: &mut Pairs<'q>) -> Result<(), BadParameter> {
+    let name = parameter.name.as_str();
     if let ParameterKind::Text { .. } = parameter.kind {
-        query.retain(|(n, value)| n != name || !value.is_empty());
+        query.retain(|n, value| n != name || !value.is_empty());
     }
-    let mut given = query.iter_mut().filter(|(n, _)| n == name).map(|(_, value)| value);
+    let mut given = query.all_mut().iter_mut().filter(|(n, _)| n == name).map(|(_, value)| value);
     let (first, repeated) = (given.next(), given.next().is_some());
     match first {
         _ if repeated => Err(bad(name, "is given more than once")),
         Some(value) => {
-            *value = checked(name, value, &parameter.kind)?;
+            if let Some(right) = checked(name, value, &parameter.kind)? {
+                *value = Cow::Owned(right);
+            }
             Ok(())
         }
         None if parameter.required => Err(bad(name, "is required")),
         None => {
             if let Some(default) = &parameter.default {
-                query.push((name.clone(), default.clone()));
+                query.push((Cow::Borrowed(name), Cow::Borrowed(default)));
             }
             Ok(())
         }
     }
 }
 
-fn checked(name: &str, value: &str, kind: &ParameterKind) -> Result<String, BadParameter> {
+/// The value's one spelling, where it is another.
+fn checked(name: &str, value: &str, kind: &ParameterKind) -> Result<Option<String>, BadParameter> {
     match kind {
         ParameterKind::OneOf(allowed) => {
             if allowed.iter().any(|one| one == value) {
-                return Ok(value.to_owned());
+                return Ok(None);
             }
             Err(bad(name, format!("must be one of {}", allowed.join(", "))))
         }
@@ -155,14 +196,15 @@ fn checked(name: &str, value: &str, kind: &ParameterKind) -> Result<String, BadP
             let all_digits = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
             match value.parse::<i64>() {
                 Ok(number) if all_digits && (*min..=*max).contains(&number) => {
-                    Ok(number.to_string())
+                    // Zero has no sign, and nothing else begins with one.
+                    Ok(digits.starts_with('0').then(|| number.to_string()))
                 }
                 _ => Err(bad(name, format!("must be a whole number from {min} to {max}"))),
             }
         }
         ParameterKind::Text { max_length } => {
             if value.len() <= *max_length {
-                return Ok(value.to_owned());
+                return Ok(None);
             }
             Err(bad(name, format!("must not be longer than {max_length} bytes")))
         }
@@ -170,7 +212,7 @@ fn checked(name: &str, value: &str, kind: &ParameterKind) -> Result<String, BadP
 }
 
 /// Fills a matchit template.
-fn render(template: &str, values: &[(String, String)], spelling: Spelling) -> String {
+fn render(template: &str, values: &Canonical, spelling: Spelling) -> String {
     let mut path = String::with_capacity(template.len() + 32);
     let mut rest = template;
     while let Some((literal, after)) = rest.split_once('{') {
@@ -186,7 +228,7 @@ fn render(template: &str, values: &[(String, String)], spelling: Spelling) -> St
             Some(name) => (name, true),
             None => (name, false),
         };
-        let value = values.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.as_str());
+        let value = values.path().find(|(n, _)| *n == name).map_or("", |(_, value)| value);
         if catch_all {
             path.push_str(value);
         } else {

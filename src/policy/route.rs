@@ -3,27 +3,29 @@
 use std::collections::HashMap;
 
 use http::Method;
-use matchit::Router;
+use matchit::{Params, ParamsIter, Router};
 
 use super::endpoint::{Endpoint, Methods};
+use super::spelling::has_empty_segment;
 
 /// One upstream's endpoints, ready to be matched. Templates are tried by specificity: a literal
 /// segment before a parameter, a parameter before a catch-all.
 #[derive(Debug)]
 pub struct RouteTable {
-    by_method: HashMap<Method, Router<usize>>,
+    /// What is asked most first: few, and so looked through.
+    by_method: Vec<(Method, Router<usize>)>,
     other_methods: Router<usize>,
 }
 
 /// The answer to [`RouteTable::find`].
 #[derive(Debug, PartialEq, Eq)]
-pub enum Route<'p> {
+pub enum Route<'t, 'p> {
     /// This endpoint, with the raw text of its path parameters.
     Found {
         /// Index into the slice the table was built from.
         endpoint: usize,
-        /// Name and raw (still encoded) text, in template order.
-        captures: Vec<(String, &'p str)>,
+        /// What stands for its path parameters.
+        captures: Captures<'t, 'p>,
     },
     /// The path is known, the method is not.
     MethodNotAllowed {
@@ -32,6 +34,26 @@ pub enum Route<'p> {
     },
     /// Nothing of the kind.
     Unknown,
+}
+
+/// Names and raw (still encoded) texts of path parameters, in template order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captures<'t, 'p>(Params<'t, 'p>);
+
+impl Captures<'_, '_> {
+    /// One after the other.
+    pub fn iter(&self) -> ParamsIter<'_, '_, '_> {
+        self.0.iter()
+    }
+}
+
+impl<'c> IntoIterator for &'c Captures<'_, '_> {
+    type Item = (&'c str, &'c str);
+    type IntoIter = ParamsIter<'c, 'c, 'c>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
 }
 
 /// Two endpoints answer to the same method and path, or a template is malformed.
@@ -73,14 +95,15 @@ impl RouteTable {
                 }
             }
         }
+        let mut by_method: Vec<_> = by_method.into_iter().collect();
+        by_method.sort_by_key(|(method, _)| (*method != Method::GET, *method != Method::HEAD));
         Ok(Self { by_method, other_methods })
     }
 
     /// Whether an upstream that ignores empty segments could take the path for that of another
     /// endpoint than we do: `//limited/x` must not go by a catch-all, and past a budget.
     pub fn is_ambiguous(&self, method: &Method, path: &str) -> bool {
-        let suspicious = path.contains("//") || (path.len() > 1 && path.ends_with('/'));
-        if !suspicious {
+        if !has_empty_segment(path) {
             return false;
         }
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -94,12 +117,11 @@ impl RouteTable {
     }
 
     /// Finds the endpoint for a path below the upstream's mount.
-    pub fn find<'p>(&self, method: &Method, path: &'p str) -> Route<'p> {
-        let router = self.by_method.get(method).unwrap_or(&self.other_methods);
+    pub fn find<'t, 'p>(&'t self, method: &Method, path: &'p str) -> Route<'t, 'p> {
+        let own = self.by_method.iter().find(|(own, _)| own == method);
+        let router = own.map_or(&self.other_methods, |(_, router)| router);
         if let Ok(found) = router.at(path) {
-            let captures =
-                found.params.iter().map(|(name, text)| (name.to_owned(), text)).collect();
-            return Route::Found { endpoint: *found.value, captures };
+            return Route::Found { endpoint: *found.value, captures: Captures(found.params) };
         }
         let mut allowed: Vec<&str> = self
             .by_method
@@ -197,10 +219,9 @@ mod tests {
         let allow = "GET, HEAD, PUT".to_owned();
         assert_eq!(table.find(&Method::POST, "/a/1"), Route::MethodNotAllowed { allow });
         assert_eq!(table.find(&Method::GET, "/b"), Route::Unknown);
-        assert_eq!(
-            table.find(&Method::GET, "/a/x%2Fy"),
-            Route::Found { endpoint: 0, captures: vec![("b".to_owned(), "x%2Fy")] }
-        );
+        let found = table.find(&Method::GET, "/a/x%2Fy");
+        let Route::Found { endpoint: 0, captures } = found else { panic!("{found:?}") };
+        assert_eq!(captures.iter().collect::<Vec<_>>(), [("b", "x%2Fy")]);
     }
 
     #[test]

@@ -10,6 +10,11 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+mod scan;
+
+pub(super) use self::scan::{escapes, hex_pair};
+pub use self::scan::{has_broken_escape, has_dot_segment, has_empty_segment};
+
 /// How often a client may have encoded one character.
 const MAX_LAYERS: u8 = 3;
 
@@ -26,24 +31,21 @@ const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b
 pub fn canonical_zoom_path(path: &str) -> Cow<'_, str> {
     match unfold(path) {
         Some(unfolded) => Cow::Owned(with_canonical_id(&unfolded).unwrap_or(unfolded)),
-        None => match with_canonical_id(path) {
-            Some(canonical) if canonical != path => Cow::Owned(canonical),
-            _ => Cow::Borrowed(path),
-        },
+        None => with_canonical_id(path).map_or(Cow::Borrowed(path), Cow::Owned),
     }
 }
 
 /// RFC 3986, section 6.2.2: unreserved characters are not encoded, and hex digits are upper case.
 pub fn normal_path(path: &str) -> Cow<'_, str> {
-    if !path.contains('%') {
+    if !escapes(path.as_bytes()).any(is_abnormal) {
         return Cow::Borrowed(path);
     }
     let mut normal = String::with_capacity(path.len());
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('%') {
         normal.push_str(before);
-        match hex_pair(after) {
-            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+        match hex_pair(after.as_bytes()) {
+            Some(byte) if is_unreserved(byte) => {
                 normal.push(char::from(byte));
                 rest = after.get(2..).unwrap_or_default();
             }
@@ -62,10 +64,23 @@ pub fn normal_path(path: &str) -> Cow<'_, str> {
     Cow::Owned(normal)
 }
 
+/// Whether what follows a percent sign is an escape that has another normal spelling.
+fn is_abnormal(after: &[u8]) -> bool {
+    hex_pair(after).is_some_and(is_unreserved)
+        || matches!(after, [high, low, ..] if hex_pair(after).is_some()
+            && (high.is_ascii_lowercase() || low.is_ascii_lowercase()))
+}
+
+/// RFC 3986, section 2.3.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
 /// Whether a server that decodes a path parameter could take it for more than one segment, and for
 /// another endpoint.
 pub fn could_split(value: &str) -> bool {
-    value.contains(['/', '\\', '?', '#', '\0']) && !is_session_id(value)
+    value.bytes().any(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#' | 0))
+        && !is_session_id(value)
 }
 
 /// Whether the text, fully decoded, has the shape of a session id.
@@ -87,21 +102,16 @@ pub fn innermost(text: &str) -> Cow<'_, [u8]> {
         bare.extend_from_slice(before.as_bytes());
         let mut escape = after;
         while let Some(inner) = escape.strip_prefix("25")
-            && hex_pair(inner).is_some()
+            && hex_pair(inner.as_bytes()).is_some()
         {
             escape = inner;
         }
-        let byte = hex_pair(escape);
+        let byte = hex_pair(escape.as_bytes());
         bare.push(byte.unwrap_or(b'%'));
         rest = if byte.is_some() { escape.get(2..).unwrap_or_default() } else { after };
     }
     bare.extend_from_slice(rest.as_bytes());
     Cow::Owned(bare)
-}
-
-fn hex_pair(text: &str) -> Option<u8> {
-    let digits = text.get(..2).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
-    u8::from_str_radix(digits, 16).ok()
 }
 
 /// How often a value is encoded on its way upstream.
@@ -135,22 +145,8 @@ pub fn encode_segment(value: &str, times: EncodeTimes) -> Cow<'_, str> {
 
 /// `.` or `..`, each dot literal or percent-encoded: what a server may resolve away.
 pub fn is_dot_segment(segment: &str) -> bool {
-    matches!(segment.to_ascii_lowercase().as_str(), "." | ".." | "%2e" | "%2e%2e" | ".%2e" | "%2e.")
-}
-
-/// Whether a server that decodes more often than once, or slashes before it resolves, would find a
-/// dot segment in this path.
-pub fn has_dot_segment(path: &str) -> bool {
-    let mut text = path.to_ascii_lowercase();
-    while text.contains("%25") {
-        text = text.replace("%25", "%");
-    }
-    text.replace("%2f", "/").replace("%5c", "/").split('/').any(is_dot_segment)
-}
-
-/// Whether a percent sign begins no escape (RFC 3986, section 2.1).
-pub fn has_broken_escape(path: &str) -> bool {
-    path.match_indices('%').any(|(at, _)| !path.get(at..).is_some_and(begins_with_escape))
+    let spelt = [".", "..", "%2e", "%2e%2e", ".%2e", "%2e."];
+    spelt.iter().any(|dots| segment.eq_ignore_ascii_case(dots))
 }
 
 /// Undoes the encoding of a whole path: `/%252Fvideosdk%252F...` becomes `/videosdk/...`.
@@ -175,7 +171,7 @@ fn as_legal_path(text: &str) -> String {
     let mut path = String::with_capacity(text.len());
     for (at, character) in text.char_indices() {
         let legal = match character {
-            '%' => text.get(at..).is_some_and(begins_with_escape),
+            '%' => text.get(at + 1..).is_some_and(|after| hex_pair(after.as_bytes()).is_some()),
             _ => character.is_ascii_alphanumeric() || "/-._~!$&'()*+,;=:@".contains(character),
         };
         if legal {
@@ -189,20 +185,15 @@ fn as_legal_path(text: &str) -> String {
     path
 }
 
-fn begins_with_escape(text: &str) -> bool {
-    matches!(text.as_bytes(), [b'%', high, low, ..]
-        if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
-}
-
-/// The path with its session id spelt canonically; nothing if it has none.
+/// The path with its session id spelt canonically; nothing if it has none, or has it so already.
 fn with_canonical_id(path: &str) -> Option<String> {
     let tail = below_account(path).strip_prefix("/videosdk/sessions/")?;
-    let (id, rest) = read_id(tail)?;
+    let (id, Spelt::Otherwise, rest) = read_id(tail)? else { return None };
     let prefix = path.strip_suffix(tail)?;
     let mut canonical = String::with_capacity(prefix.len() + 3 * ID_LENGTH + rest.len());
     canonical.push_str(prefix);
     for byte in id {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') {
+        if is_plain(byte) {
             canonical.push(char::from(byte));
         } else {
             write!(canonical, "%{byte:02X}").ok()?;
@@ -219,19 +210,41 @@ fn below_account(path: &str) -> &str {
         .unwrap_or(path)
 }
 
+/// How an id is spelt.
+enum Spelt {
+    /// In the one spelling that all others become.
+    Canonically,
+    Otherwise,
+}
+
 /// Reads exactly one id, however each of its characters is encoded, up to the end or a slash.
-fn read_id(text: &str) -> Option<([u8; ID_LENGTH], &str)> {
+fn read_id(text: &str) -> Option<([u8; ID_LENGTH], Spelt, &str)> {
     let mut id = [0; ID_LENGTH];
-    let mut rest = text;
+    let (mut rest, mut spelt) = (text, Spelt::Canonically);
     for (at, slot) in id.iter_mut().enumerate() {
         let (byte, _, after) = read_byte(rest)?;
         if !fits(at, byte) {
             return None;
         }
+        let is_canonical = match rest.as_bytes() {
+            [b'%', b'2', b'5', ..] => false,
+            [b'%', high, low, ..] => {
+                !is_plain(byte) && !high.is_ascii_lowercase() && !low.is_ascii_lowercase()
+            }
+            _ => is_plain(byte),
+        };
+        if !is_canonical {
+            spelt = Spelt::Otherwise;
+        }
         *slot = byte;
         rest = after;
     }
-    (rest.is_empty() || rest.starts_with('/')).then_some((id, rest))
+    (rest.is_empty() || rest.starts_with('/')).then_some((id, spelt, rest))
+}
+
+/// Whether a character of an id is not encoded.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 /// Whether an id may have this byte at this place.
@@ -257,11 +270,7 @@ fn read_byte(text: &str) -> Option<(u8, u8, &str)> {
         escape = inner;
         layers += 1;
     }
-    let (digits, rest) = escape.split_at_checked(2)?;
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    Some((u8::from_str_radix(digits, 16).ok()?, layers, rest))
+    Some((hex_pair(escape.as_bytes())?, layers, escape.get(2..)?))
 }
 
 #[cfg(test)]

@@ -75,20 +75,17 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::policy::cache_key::CacheKey;
+    use crate::policy::cache_key::{CacheKey, KeyRoot, KeySeed};
     use crate::policy::credential::CredentialId;
     use crate::policy::endpoint::{EndpointId, UpstreamId};
     use crate::policy::params::Canonical;
     use crate::store::flight::Asker;
 
     fn asked(id: usize) -> Asked {
-        let key = CacheKey::new(
-            UpstreamId::new("u"),
-            CredentialId::new("c"),
-            EndpointId::new("e"),
-            None,
-            Canonical { path: vec![("id".into(), id.to_string())], query: Vec::new() },
-        );
+        let (upstream, endpoint) = (UpstreamId::new("u"), EndpointId::new("e"));
+        let root = KeyRoot::new(upstream, CredentialId::new("c"), endpoint, &KeySeed::fixed());
+        let parameters = Canonical::of(&[("id", &id.to_string())], &[]);
+        let key = CacheKey::new(&Arc::new(root), None, parameters);
         Asked { key: Arc::new(key), selector: None, asker: Asker::Anybody }
     }
 

@@ -177,8 +177,8 @@ impl Purges {
     pub fn scopes<'t>(&self, key: &CacheKey, tags: impl IntoIterator<Item = &'t str>) -> Scopes {
         let upstream = key.upstream();
         let own = [self.endpoint(upstream, key.endpoint()), self.question(key)];
-        let path = key.parameters().path.iter();
-        let parameters = path.map(|(name, value)| self.parameter(upstream, name, value));
+        let parameters = key.parameters().path();
+        let parameters = parameters.map(|(name, value)| self.parameter(upstream, name, value));
         let tags = tags.into_iter().map(|tag| self.tag(upstream, tag));
         own.into_iter().chain(parameters).chain(tags).collect()
     }

@@ -1,5 +1,6 @@
 //! What a method, a path and a query mean: the endpoint, and the parameters in their one spelling.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::Method;
@@ -100,8 +101,8 @@ impl Table {
         found: &mut impl FnMut(&Arc<Route>),
     ) -> Result<(Arc<Route>, Canonical), Unlocated> {
         let below = self.spelling.canonical(below);
-        // Again, because the canonical spelling may have laid some bare.
-        if has_dot_segment(&below) {
+        // Again, where another spelling may have laid some bare.
+        if matches!(below, Cow::Owned(_)) && has_dot_segment(&below) {
             return Err(Unlocated::BadPath(DOT_SEGMENT));
         }
         if self.routes.is_ambiguous(method, &below) {
@@ -148,10 +149,10 @@ fn check(method: &Method, path: &str) -> Result<(), Unlocated> {
 /// another endpoint's, with another label. Only session ids may hold one: they go encoded twice.
 fn whole_segments(spelling: Spelling, parameters: &Canonical) -> Result<(), BadParameter> {
     let split =
-        |(_, value): &&(String, String)| spelling == Spelling::ZoomSessionId && could_split(value);
-    match parameters.path.iter().find(split) {
+        |(_, value): &(&str, &str)| spelling == Spelling::ZoomSessionId && could_split(value);
+    match parameters.path().find(split) {
         Some((name, _)) => Err(BadParameter {
-            name: name.clone(),
+            name: name.to_owned(),
             why: "holds characters that would make it another path".to_owned(),
         }),
         None => Ok(()),
@@ -163,12 +164,7 @@ impl Route {
     /// all clients: [`CacheKey::question`] is the same for everybody.
     pub fn key(&self, client: Option<&Client>, parameters: Canonical) -> CacheKey {
         let by_client = self.endpoint.cache.varies_by_client();
-        CacheKey::new(
-            self.upstream.id.clone(),
-            self.upstream.credential.id().clone(),
-            self.endpoint.id.clone(),
-            client.filter(|_| by_client).map(|client| Arc::clone(&client.name)),
-            parameters,
-        )
+        let client = client.filter(|_| by_client).map(|client| Arc::clone(&client.name));
+        CacheKey::new(&self.key_root, client, parameters)
     }
 }

@@ -237,7 +237,7 @@ async fn the_client_is_part_of_a_key_where_the_rule_says_so_and_never_of_the_que
                 rule.vary_by_client = vary_by_client;
             }
         });
-        let nothing = || Canonical { path: Vec::new(), query: Vec::new() };
+        let nothing = || Canonical::of(&[], &[]);
         let (one, nobody) =
             (rig.route.key(Some(&rig.client), nothing()), rig.route.key(None, nothing()));
         assert_eq!(one == nobody, same);

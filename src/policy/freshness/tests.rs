@@ -244,10 +244,6 @@ fn the_first_matching_when_decides() {
         rule("type", WhenValue::Is("past".into()), 600),
         rule("next_page_token", WhenValue::Present, 300),
     ];
-    let ask = |query: &[(&str, &str)]| Canonical {
-        path: Vec::new(),
-        query: query.iter().map(|&(n, v)| (n.into(), v.into())).collect(),
-    };
     let default = seconds(10, 0, 0);
     for (query, fresh) in [
         (vec![("type", "live")], 10),
@@ -255,7 +251,7 @@ fn the_first_matching_when_decides() {
         (vec![("next_page_token", "x"), ("type", "past")], 600),
         (vec![("next_page_token", "x"), ("type", "live")], 300),
     ] {
-        let found = lifetimes(default, &when, &ask(&query));
+        let found = lifetimes(default, &when, &Canonical::of(&[], &query));
         assert_eq!(found.fresh, Duration::from_secs(fresh), "{query:?}");
     }
 }

@@ -161,6 +161,15 @@ fn near_path() -> impl Strategy<Value = String> {
     prop::collection::vec(fragment, 0..12).prop_map(|fragments| fragments.concat())
 }
 
+/// A path with nothing encoded that could hide a dot segment.
+fn written_out(path: &str) -> String {
+    let mut text = path.to_ascii_lowercase();
+    while text.contains("%25") {
+        text = text.replace("%25", "%");
+    }
+    text.replace("%2f", "/").replace("%5c", "/")
+}
+
 proptest! {
     #[test]
     fn all_spellings_of_an_id_are_one_path(
@@ -210,6 +219,7 @@ proptest! {
     fn canonical_paths_are_their_own_canonical_path(path in prop_oneof![near_path(), ".*"]) {
         let once = canonical_zoom_path(&path).into_owned();
         let twice = canonical_zoom_path(&once).into_owned();
+        prop_assert!(matches!(canonical_zoom_path(&once), Cow::Borrowed(_)), "nothing is copied");
         prop_assert_eq!(twice, once);
     }
 
@@ -229,6 +239,18 @@ proptest! {
         if !value.contains('%') {
             prop_assert_eq!(&*innermost(&encoded), value.as_bytes());
         }
+    }
+
+    #[test]
+    fn what_is_looked_at_quickly_is_judged_as_if_it_were_written_out(path in "([/.aF%\\\\]|%2[eEfF5]|%5[cC]|%25|\u{e9}|%c.|2e|25){0,10}") {
+        prop_assert_eq!(has_dot_segment(&path), written_out(&path).split('/').any(is_dot_segment));
+        let normal = normal_path(&path);
+        prop_assert_eq!(normal_path(&normal), &*normal);
+        prop_assert_eq!(matches!(normal, Cow::Borrowed(_)), normal == path);
+        let hex = |digits: &str| digits.get(..2).is_some_and(|two| two.bytes().all(|b| b.is_ascii_hexdigit()));
+        prop_assert_eq!(has_broken_escape(&path), path.split('%').skip(1).any(|after| !hex(after)));
+        let empty = path.contains("//") || (path.len() > 1 && path.ends_with('/'));
+        prop_assert_eq!(has_empty_segment(&path), empty);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use super::*;
+use crate::policy::cache_key::{KeyRoot, KeySeed};
 use crate::policy::credential::CredentialId;
 use crate::policy::endpoint::{EndpointId, Lifetimes, SetCookie, UpstreamId};
 use crate::policy::freshness::{Stale, Times};
@@ -13,13 +14,10 @@ use crate::store::entry::Kept;
 use crate::store::purges::{Mark, Membership, Scopes};
 
 fn key(id: usize) -> Arc<CacheKey> {
-    Arc::new(CacheKey::new(
-        UpstreamId::new("u"),
-        CredentialId::new("c"),
-        EndpointId::new("e"),
-        None,
-        Canonical { path: vec![("id".into(), id.to_string())], query: Vec::new() },
-    ))
+    let (upstream, endpoint) = (UpstreamId::new("u"), EndpointId::new("e"));
+    let root = KeyRoot::new(upstream, CredentialId::new("c"), endpoint, &KeySeed::fixed());
+    let parameters = Canonical::of(&[("id", &id.to_string())], &[]);
+    Arc::new(CacheKey::new(&Arc::new(root), None, parameters))
 }
 
 fn entry(clock: &Clock, body: &str, language: Option<&str>) -> Arc<Entry> {

@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::policy::cache_key::{KeyRoot, KeySeed};
 use crate::policy::credential::CredentialId;
 use crate::policy::endpoint::{EndpointId, UpstreamId};
 use crate::policy::params::Canonical;
@@ -10,13 +11,9 @@ use crate::policy::params::Canonical;
 const NEVER: Since<'_> = Since { mark: Mark::NONE, is_current: &|_| true };
 
 fn asked() -> Asked {
-    let key = CacheKey::new(
-        UpstreamId::new("u"),
-        CredentialId::new("c"),
-        EndpointId::new("e"),
-        None,
-        Canonical { path: Vec::new(), query: Vec::new() },
-    );
+    let (upstream, endpoint) = (UpstreamId::new("u"), EndpointId::new("e"));
+    let root = KeyRoot::new(upstream, CredentialId::new("c"), endpoint, &KeySeed::fixed());
+    let key = CacheKey::new(&Arc::new(root), None, Canonical::of(&[], &[]));
     Asked { key: Arc::new(key), selector: None, asker: Asker::Anybody }
 }
 

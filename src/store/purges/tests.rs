@@ -3,6 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::cache_key::{KeyRoot, KeySeed};
 use crate::policy::credential::CredentialId;
 use crate::policy::params::Canonical;
 
@@ -11,14 +12,10 @@ fn zoom() -> UpstreamId {
 }
 
 fn key(client: Option<&str>, session: &str, kind: &str) -> CacheKey {
-    let pair = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
-    CacheKey::new(
-        zoom(),
-        CredentialId::new("account"),
-        EndpointId::new("users"),
-        client.map(Into::into),
-        Canonical { path: pair("sessionId", session), query: pair("type", kind) },
-    )
+    let (credential, endpoint) = (CredentialId::new("account"), EndpointId::new("users"));
+    let root = KeyRoot::new(zoom(), credential, endpoint, &KeySeed::fixed());
+    let parameters = Canonical::of(&[("sessionId", session)], &[("type", kind)]);
+    CacheKey::new(&Arc::new(root), client.map(Into::into), parameters)
 }
 
 const CURRENT: Verdict = Verdict::Current { at: Mark(0) };
