@@ -82,7 +82,8 @@ fn process_key() -> &'static hmac::Key {
     static KEY: OnceLock<hmac::Key> = OnceLock::new();
     KEY.get_or_init(|| {
         let mut bytes = [0; 32];
-        let filled = aws_lc_rs::rand::fill(&mut bytes);
+        // Of the kernel: the library's own generator takes as long to begin as all else together.
+        let filled = getrandom::fill(&mut bytes);
         debug_assert!(filled.is_ok(), "a machine without randomness cannot speak TLS either");
         hmac::Key::new(hmac::HMAC_SHA256, &bytes)
     })
