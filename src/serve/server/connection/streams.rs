@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
+use super::sent::MOST_KEPT;
 use crate::clock::Clock;
 use crate::policy::patience::LeastRate;
 
@@ -40,14 +41,10 @@ impl Streams {
         self.counts.started.load(Ordering::Acquire)
     }
 
-    /// None is open.
-    pub(super) fn are_done(&self) -> bool {
-        self.idle_since(self.started())
-    }
-
-    /// None is open, and none has been opened since `started` was read.
-    pub(super) fn idle_since(&self, started: u64) -> bool {
-        self.started() == started && self.counts.ended.load(Ordering::Acquire) == started
+    /// How many there have been, if none is open.
+    pub(super) fn ended(&self) -> Option<u64> {
+        let ended = self.counts.ended.load(Ordering::Acquire);
+        (ended == self.started()).then_some(ended)
     }
 }
 
@@ -159,7 +156,9 @@ impl<F: Future> Future for Watched<F> {
             return Poll::Pending;
         };
         if bytes > 0 || this.blocked.is_none() {
-            *this.blocked = Some(Blocked { since: this.clock.now(), taken: bytes });
+            // Of what was handed over just then, more than that has gone: it earns nothing.
+            let taken = bytes.min(MOST_KEPT);
+            *this.blocked = Some(Blocked { since: this.clock.now(), taken });
         }
         loop {
             let left = this.blocked.and_then(|at| at.left(*this.taking, this.clock.now()));
