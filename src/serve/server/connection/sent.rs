@@ -86,3 +86,54 @@ impl http_body::Body for Sent {
         hint
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf as _;
+    use http_body::Body as _;
+    use http_body_util::{BodyExt as _, StreamBody};
+
+    use super::*;
+
+    fn frames() -> Body {
+        let content = [vec![7; 40_000], vec![], vec![7; PIECE]].map(Bytes::from).map(Frame::data);
+        let trailers = Frame::trailers(http::HeaderMap::new());
+        let frames = content.into_iter().chain([trailers]).map(Ok::<_, BoxError>);
+        Body::stream(StreamBody::new(futures_util::stream::iter(frames)))
+    }
+
+    async fn pieces(body: Body, kept: Option<Arc<Kept>>) -> Vec<Option<usize>> {
+        let mut sent = Sent::new(body, kept, None);
+        let mut pieces = Vec::new();
+        while let Some(frame) = sent.frame().await {
+            pieces.push(frame.unwrap().data_ref().map(Piece::remaining));
+        }
+        pieces
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_handed_over_in_pieces_however_it_came() {
+        let kept = Arc::new(Kept::default());
+        let full = || Body::from(vec![7; 40_000]);
+        assert_eq!(pieces(full(), None).await, [Some(40_000)]);
+        let three = [Some(PIECE), Some(PIECE), Some(40_000 - 2 * PIECE)];
+        assert_eq!(pieces(full(), Some(Arc::clone(&kept))).await, three);
+        let rest = [Some(0), Some(PIECE), None];
+        let whole = [&[Some(40_000)][..], &rest].concat();
+        assert_eq!(pieces(frames(), None).await, whole);
+        assert_eq!(pieces(frames(), Some(Arc::clone(&kept))).await, [&three[..], &rest].concat());
+        assert!(kept.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_left_is_known_at_every_piece() {
+        let kept = Arc::new(Kept::default());
+        let mut sent = Sent::new(Body::from(vec![7; 40_000]), Some(Arc::clone(&kept)), None);
+        let mut held = Vec::new();
+        for (left, is_over) in [(40_000, false), (23_616, false), (7_232, false), (0, true)] {
+            assert_eq!((sent.size_hint().exact(), sent.is_end_stream()), (Some(left), is_over));
+            held.extend(sent.frame().await);
+        }
+        assert_eq!(kept.pieces()[0], 3, "and not yet written");
+    }
+}

@@ -120,6 +120,11 @@ struct Blocked {
 }
 
 impl Blocked {
+    /// Of what was handed over just then, all but what is kept has gone, and earns nothing more.
+    fn new(since: Instant, handed_over: u64) -> Self {
+        Self { since, taken: handed_over.min(MOST_KEPT) }
+    }
+
     /// How long it may go on; none = as long as the client likes.
     fn left(&self, taking: LeastRate, now: Instant) -> Option<Duration> {
         let allowed = taking.allows(self.taken)?;
@@ -156,9 +161,7 @@ impl<F: Future> Future for Watched<F> {
             return Poll::Pending;
         };
         if bytes > 0 || this.blocked.is_none() {
-            // Of what was handed over just then, more than that has gone: it earns nothing.
-            let taken = bytes.min(MOST_KEPT);
-            *this.blocked = Some(Blocked { since: this.clock.now(), taken });
+            *this.blocked = Some(Blocked::new(this.clock.now(), bytes));
         }
         loop {
             let left = this.blocked.and_then(|at| at.left(*this.taking, this.clock.now()));
@@ -170,6 +173,24 @@ impl<F: Future> Future for Watched<F> {
             let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
             ready!(timer.as_mut().poll(cx));
             *this.timer = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+
+    #[test]
+    fn what_has_gone_long_ago_earns_no_time() {
+        let now = Clock::system().now();
+        let taking =
+            LeastRate { grace: Duration::from_secs(20), per_second: NonZeroU64::new(1024) };
+        for (handed_over, left) in [(0, 20), (1024, 21), (MOST_KEPT, 100), (64 << 20, 100)] {
+            let blocked = Blocked::new(now, handed_over);
+            assert_eq!(blocked.left(taking, now), Some(Duration::from_secs(left)));
         }
     }
 }
