@@ -36,6 +36,7 @@ pub mod range;
 pub mod reach;
 pub mod respect;
 pub mod retry;
+pub mod rounds;
 pub mod route;
 pub mod share;
 pub mod spelling;

@@ -2,7 +2,7 @@
 //! we have for it.
 
 use std::num::NonZeroU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A least rate, after some time in which it need not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +84,37 @@ impl Patience {
     }
 }
 
+/// How long nothing has happened, told from looks: nobody asks the time for each request.
+#[derive(Debug)]
+pub struct Quiet {
+    since: Instant,
+    seen: Option<u64>,
+}
+
+/// So often is looked in the time that nothing may happen for: how exact its end is.
+const LOOKS: u32 = 8;
+
+impl Quiet {
+    /// Before the first.
+    pub fn new(now: Instant) -> Self {
+        Self { since: now, seen: Some(0) }
+    }
+
+    /// Judges by how many there have been, if none is going on: `idle` and no longer than an eighth
+    /// more may pass after the last.
+    pub fn look(&mut self, ended: Option<u64>, idle: Duration, now: Instant) -> Verdict {
+        if ended.is_none() || ended != self.seen {
+            (self.seen, self.since) = (ended, now);
+        }
+        match left(idle, now.saturating_duration_since(self.since)) {
+            None => Verdict::Idle,
+            Some(left) => Verdict::LookAgain(left.min(idle / LOOKS)),
+        }
+    }
+}
+
 /// What is left of the time, if anything.
-fn left(allowed: Duration, passed: Duration) -> Option<Duration> {
+pub(super) fn left(allowed: Duration, passed: Duration) -> Option<Duration> {
     allowed.checked_sub(passed).filter(|left| !left.is_zero())
 }
 
@@ -100,6 +129,11 @@ mod tests {
     const RATE: LeastRate = LeastRate { grace: s(20), per_second: NonZeroU64::new(1000) };
     const PATIENCE: Patience = Patience { head: s(10), idle: s(60), taking: RATE };
 
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
     #[test]
     fn bytes_earn_time() {
         for (bytes, allowed) in [(0, s(20)), (999, Duration::from_millis(20_999)), (40_000, s(60))]
@@ -108,6 +142,28 @@ mod tests {
         }
         assert_eq!(RATE.allows(u64::MAX).map(|time| time > s(1 << 40)), Some(true));
         assert_eq!(LeastRate { per_second: None, ..RATE }.allows(0), None);
+    }
+
+    #[test]
+    fn quiet_is_counted_from_the_look_that_saw_the_last_of_it() {
+        let began = now();
+        let step = Verdict::LookAgain(s(10));
+        let mut quiet = Quiet::new(began);
+        for (at, ended, verdict) in [
+            (0, Some(0), step),
+            (75, Some(0), Verdict::LookAgain(s(5))),
+            (80, Some(0), Verdict::Idle),
+            // One came and went; another takes its time.
+            (81, Some(1), step),
+            (91, None, step),
+            (300, None, step),
+            (310, Some(2), step),
+            (380, Some(2), step),
+            (389, Some(2), Verdict::LookAgain(s(1))),
+            (390, Some(2), Verdict::Idle),
+        ] {
+            assert_eq!(quiet.look(ended, s(80), began + s(at)), verdict, "{at}");
+        }
     }
 
     #[test]

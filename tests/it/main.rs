@@ -35,3 +35,4 @@ mod upstream_way;
 mod watch;
 mod wire;
 mod wire_http2;
+mod wire_http2_windows;

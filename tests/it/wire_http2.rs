@@ -12,9 +12,9 @@ use crate::support::upstream::answer;
 use crate::support::{PATIENCE, Upstream, until};
 use crate::wire::{IMPATIENT, before, recorder};
 
-type Asking = SendRequest<Bytes>;
+pub(crate) type Asking = SendRequest<Bytes>;
 
-async fn connect(gateway: &Running, window: u32) -> Asking {
+pub(crate) async fn connect(gateway: &Running, window: u32) -> Asking {
     let stream = TcpStream::connect(gateway.gateway.public()).await.unwrap();
     let handshake = h2::client::Builder::new().initial_window_size(window).handshake(stream);
     let (asking, connection) = handshake.await.unwrap();
@@ -22,7 +22,7 @@ async fn connect(gateway: &Running, window: u32) -> Asking {
     asking
 }
 
-fn get(target: &str, fields: &[(&'static str, &'static str)]) -> Request<()> {
+pub(crate) fn get(target: &str, fields: &[(&'static str, &'static str)]) -> Request<()> {
     let mut request = Request::get(format!("http://a{target}")).body(()).unwrap();
     for (name, value) in fields {
         request.headers_mut().append(*name, value.parse().unwrap());
@@ -30,13 +30,16 @@ fn get(target: &str, fields: &[(&'static str, &'static str)]) -> Request<()> {
     request
 }
 
-async fn ask(asking: &Asking, request: Request<()>) -> Result<Response<RecvStream>, h2::Error> {
+pub(crate) async fn ask(
+    asking: &Asking,
+    request: Request<()>,
+) -> Result<Response<RecvStream>, h2::Error> {
     let mut asking = asking.clone().ready().await?;
     let (told, _) = asking.send_request(request, true)?;
     tokio::time::timeout(PATIENCE, told).await.expect("an answer")
 }
 
-async fn cut(gateway: &Running, reason: &str) -> u64 {
+pub(crate) async fn cut(gateway: &Running, reason: &str) -> u64 {
     gateway.metrics().await.sum("weir_connections_cut_total", &[("reason", reason)])
 }
 
@@ -71,7 +74,7 @@ async fn a_head_that_contradicts_itself_is_refused() {
 }
 
 /// GET / of `a`, without a field, and no compression to know about.
-fn headers_frame(stream: u32) -> Vec<u8> {
+pub(crate) fn headers_frame(stream: u32) -> Vec<u8> {
     let mut frame = vec![0, 0, 6, 1, 5];
     frame.extend(stream.to_be_bytes());
     frame.extend(b"\x82\x86\x84\x41\x01a");

@@ -127,9 +127,7 @@ pub(super) fn coding(value: &[u8]) -> Result<(), Fault> {
     let last = codings.next_back().unwrap_or_default();
     let others_are_words = codings.all(|coding| {
         let name = coding.split(|byte| *byte == b';').next().map(trim).unwrap_or_default();
-        !name.is_empty()
-            && is_token(name)
-            && !name.eq_ignore_ascii_case(b"chunked")
+        !name.is_empty() && is_token(name) && !name.eq_ignore_ascii_case(b"chunked")
     });
     if others_are_words && last.eq_ignore_ascii_case(b"chunked") {
         Err(Fault::TransferCoding)

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http2;
+use hyper::client::conn::http2 as client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tower::service_fn;
 
 mod drains;
+mod http2;
 mod kinds;
 mod rest;
 mod tls;
@@ -200,9 +201,9 @@ async fn requests_in_pieces_are_served_and_know_their_peer() {
 
 async fn http2_client(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-) -> http2::SendRequest<Empty<Bytes>> {
+) -> client::SendRequest<Empty<Bytes>> {
     let (client, connection) =
-        http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        client::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     client
 }

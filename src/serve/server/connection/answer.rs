@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
-use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower::util::Oneshot;
 use tower::{Service, ServiceExt as _};
 
+use super::kept::Kept;
 use super::pulse::{Busy, Pulse};
+use super::sent::Sent;
 use super::streams;
-use crate::http::{Body, BoxError};
+use crate::http::Body;
 use crate::peer::{PeerAddr, PeerCertificate};
 use crate::policy::framing::Fault;
 use crate::serve::drain::Drain;
@@ -31,11 +31,18 @@ pub(super) struct Who {
     pub(super) certificate: Option<PeerCertificate>,
 }
 
+/// What differs between the versions.
+pub(super) enum Speaks {
+    /// It alone says `Connection: close`; HTTP/2 has GOAWAY.
+    Http1(Drain),
+    /// It alone keeps what the client has not opened a window for.
+    Http2(Arc<Kept>),
+}
+
 /// What the requests of one connection share.
 pub(super) struct Line {
     who: Who,
-    /// HTTP/1 alone says `Connection: close`; HTTP/2 has GOAWAY.
-    closes_with: Option<Drain>,
+    speaks: Speaks,
     /// Which request is no request, and why; the first is 1.
     refused: OnceLock<(u64, Fault)>,
     requests: AtomicU64,
@@ -58,10 +65,10 @@ enum Way {
 }
 
 impl Line {
-    pub(super) fn new(who: Who, closes_with: Option<Drain>) -> Self {
+    pub(super) fn new(who: Who, speaks: Speaks) -> Self {
         Self {
             who,
-            closes_with,
+            speaks,
             refused: OnceLock::new(),
             requests: AtomicU64::new(0),
             late: AtomicBool::new(false),
@@ -211,7 +218,7 @@ where
         this.line.answered(*this.pace);
         match &mut answer {
             Ok(response) => {
-                if this.line.closes_with.as_ref().is_some_and(Drain::is_draining) {
+                if matches!(&this.line.speaks, Speaks::Http1(drain) if drain.is_draining()) {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 streams::answered();
@@ -222,55 +229,10 @@ where
         if let Some(busy) = &mut busy {
             busy.answered();
         }
-        let largest = if this.line.closes_with.is_some() { usize::MAX } else { PIECE };
-        Poll::Ready(answer.map(|answer| answer.map(|body| Sent { body, largest, _busy: busy })))
-    }
-}
-
-/// Largest piece that is handed over at once to HTTP/2: what that has taken it keeps, whether or not
-/// the client ever opens its window for it. HTTP/1 takes all that is there.
-const PIECE: usize = 16 * 1024;
-
-/// An answer's body on its way out.
-#[derive(Debug)]
-pub(super) struct Sent {
-    body: Body,
-    largest: usize,
-    _busy: Option<Busy>,
-}
-
-impl http_body::Body for Sent {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let largest = self.largest;
-        if let Body::Full(bytes) = &mut self.body
-            && bytes.len() > largest
-        {
-            let piece = bytes.split_to(largest);
-            streams::handed_over(piece.len());
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        match &frame {
-            Poll::Pending => streams::waits_for_us(),
-            Poll::Ready(Some(Ok(frame))) => {
-                streams::handed_over(frame.data_ref().map_or(0, Bytes::len));
-            }
-            Poll::Ready(_) => {}
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let kept = match &this.line.speaks {
+            Speaks::Http1(_) => None,
+            Speaks::Http2(kept) => Some(Arc::clone(kept)),
+        };
+        Poll::Ready(answer.map(|answer| answer.map(|body| Sent::new(body, kept, busy))))
     }
 }

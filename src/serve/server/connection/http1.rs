@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tower::Service;
 
 use super::super::Server;
-use super::answer::{Line, Requests, Who};
+use super::answer::{Line, Requests, Speaks, Who};
 use super::guard::Guard;
 use super::pulse::{Metered, Pulse};
 use super::rest::{Rest, Rested};
@@ -47,7 +47,7 @@ where
 {
     pub(super) async fn http1<I: Wire>(self: Arc<Self>, stream: I, who: Who) {
         let pulse = Arc::new(Pulse::new(&self.clock));
-        let line = Arc::new(Line::new(who, Some(self.drain.clone())));
+        let line = Arc::new(Line::new(who, Speaks::Http1(self.drain.clone())));
         let metered = Metered::new(stream, Arc::clone(&pulse));
         let mut guard =
             Guard::new(metered, self.limits.head, Arc::clone(&line), Arc::clone(&pulse));

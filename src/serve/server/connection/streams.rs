@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
+use super::sent::MOST_KEPT;
 use crate::clock::Clock;
 use crate::policy::patience::LeastRate;
 
@@ -40,14 +41,10 @@ impl Streams {
         self.counts.started.load(Ordering::Acquire)
     }
 
-    /// None is open.
-    pub(super) fn are_done(&self) -> bool {
-        self.idle_since(self.started())
-    }
-
-    /// None is open, and none has been opened since `started` was read.
-    pub(super) fn idle_since(&self, started: u64) -> bool {
-        self.started() == started && self.counts.ended.load(Ordering::Acquire) == started
+    /// How many there have been, if none is open.
+    pub(super) fn ended(&self) -> Option<u64> {
+        let ended = self.counts.ended.load(Ordering::Acquire);
+        (ended == self.started()).then_some(ended)
     }
 }
 
@@ -123,6 +120,11 @@ struct Blocked {
 }
 
 impl Blocked {
+    /// Of what was handed over just then, all but what is kept has gone, and earns nothing more.
+    fn new(since: Instant, handed_over: u64) -> Self {
+        Self { since, taken: handed_over.min(MOST_KEPT) }
+    }
+
     /// How long it may go on; none = as long as the client likes.
     fn left(&self, taking: LeastRate, now: Instant) -> Option<Duration> {
         let allowed = taking.allows(self.taken)?;
@@ -159,7 +161,7 @@ impl<F: Future> Future for Watched<F> {
             return Poll::Pending;
         };
         if bytes > 0 || this.blocked.is_none() {
-            *this.blocked = Some(Blocked { since: this.clock.now(), taken: bytes });
+            *this.blocked = Some(Blocked::new(this.clock.now(), bytes));
         }
         loop {
             let left = this.blocked.and_then(|at| at.left(*this.taking, this.clock.now()));
@@ -171,6 +173,24 @@ impl<F: Future> Future for Watched<F> {
             let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
             ready!(timer.as_mut().poll(cx));
             *this.timer = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+
+    #[test]
+    fn what_has_gone_long_ago_earns_no_time() {
+        let now = Clock::system().now();
+        let taking =
+            LeastRate { grace: Duration::from_secs(20), per_second: NonZeroU64::new(1024) };
+        for (handed_over, left) in [(0, 20), (1024, 21), (MOST_KEPT, 100), (64 << 20, 100)] {
+            let blocked = Blocked::new(now, handed_over);
+            assert_eq!(blocked.left(taking, now), Some(Duration::from_secs(left)));
         }
     }
 }
