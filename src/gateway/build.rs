@@ -301,4 +301,22 @@ mod tests {
             assert_eq!(refused.as_deref(), changed);
         }
     }
+
+    #[tokio::test]
+    async fn what_is_in_memory_is_found_again_after_a_reload() {
+        let (clock, metrics) = (Clock::system(), Metrics::new());
+        let budgets = Budgets::new(clock.clone());
+        let build = |settings: &Settings, old| world(settings, &metrics, &clock, &budgets, old);
+        let old = build(&settings("a", 5, ""), None).unwrap();
+        let new = build(&settings("a", 6, ""), Some(&old)).unwrap();
+        let other = build(&settings("b", 5, ""), Some(&old)).unwrap();
+        let [old, new, other] = [&old, &new, &other].map(|world| {
+            let found = world.locate(&http::Method::GET, "/x", Some("b=1"), |_| {});
+            let (route, parameters) = found.unwrap();
+            route.key(None, parameters)
+        });
+        let known = std::collections::HashSet::from([old]);
+        assert!(known.contains(&new), "the seed is the same");
+        assert!(!known.contains(&other));
+    }
 }

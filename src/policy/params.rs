@@ -9,10 +9,12 @@ use super::endpoint::{Endpoint, KeyRule, Parameter, ParameterKind, Spelling};
 use super::spelling::{EncodeTimes, encode_segment};
 
 mod decoded;
+mod few;
 mod packed;
 mod query;
 
 use self::decoded::Decoded;
+use self::few::Few;
 use self::packed::{Packed, Packer, field};
 use self::query::Pairs;
 pub(super) use self::query::parse_query;
@@ -37,7 +39,7 @@ impl Canonical {
     /// its path parameters.
     pub fn new<'c>(
         endpoint: &Endpoint,
-        captures: impl IntoIterator<Item = (&'c str, &'c str)> + Clone,
+        captures: impl IntoIterator<Item = (&'c str, &'c str)>,
         query: Option<&str>,
     ) -> Result<Self, BadParameter> {
         let value = |name, raw| {
@@ -47,17 +49,18 @@ impl Canonical {
             }
             Decoded::of(name, raw)
         };
-        let (mut path, mut length) = (0, 0);
-        for (name, raw) in captures.clone() {
-            path += 1;
-            length += field(name.len()) + field(value(name, raw)?.len());
+        let (mut path, mut length) = (Few::default(), 0);
+        for (name, raw) in captures {
+            let value = value(name, raw)?;
+            length += field(name.len()) + field(value.len());
+            path.push((name, value));
         }
         let query = settled(endpoint, query.unwrap_or_default())?;
         let lengths = query.all().iter().map(|(name, text)| field(name.len()) + field(text.len()));
-        let mut packer = Packer::new(path, length + lengths.sum::<usize>());
-        for (name, raw) in captures {
+        let mut packer = Packer::new(path.all().len(), length + lengths.sum::<usize>());
+        for (name, value) in path.all() {
             packer.put(name);
-            value(name, raw)?.put_into(&mut packer);
+            value.put_into(&mut packer);
         }
         for (name, text) in query.all() {
             packer.put(name);
@@ -141,16 +144,16 @@ pub(super) fn bad(name: &str, why: impl Into<String>) -> BadParameter {
 fn settled<'q>(endpoint: &'q Endpoint, query: &'q str) -> Result<Pairs<'q>, BadParameter> {
     let mut query = parse_query(query)?;
     // A credential in the query is the client's, never part of the question.
-    query.retain(|name, _| !name.eq_ignore_ascii_case("access_token"));
+    query.retain(|(name, _)| !name.eq_ignore_ascii_case("access_token"));
     // What asks for a whole listing is about how it is answered; see `listing::Extent`.
     if let Some((_, whole)) = endpoint.whole() {
-        query.retain(|name, _| name != whole.parameter);
+        query.retain(|(name, _)| *name != whole.parameter);
     }
     for parameter in &endpoint.parameters {
         settle(parameter, &mut query)?;
     }
     if let KeyRule::Only(names) = &endpoint.key {
-        query.retain(|name, _| names.iter().any(|one| one == name));
+        query.retain(|(name, _)| names.iter().any(|one| one == name));
     }
     query.all_mut().sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(query)
@@ -160,7 +163,7 @@ fn settled<'q>(endpoint: &'q Endpoint, query: &'q str) -> Result<Pairs<'q>, BadP
 fn settle<'q>(parameter: &'q Parameter, query: &mut Pairs<'q>) -> Result<(), BadParameter> {
     let name = parameter.name.as_str();
     if let ParameterKind::Text { .. } = parameter.kind {
-        query.retain(|n, value| n != name || !value.is_empty());
+        query.retain(|(n, value)| n != name || !value.is_empty());
     }
     let mut given = query.all_mut().iter_mut().filter(|(n, _)| n == name).map(|(_, value)| value);
     let (first, repeated) = (given.next(), given.next().is_some());

@@ -12,8 +12,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 mod scan;
 
+pub use self::scan::{PathFault, has_dot_segment, has_empty_segment, path_fault};
 pub(super) use self::scan::{escapes, hex_pair};
-pub use self::scan::{has_broken_escape, has_dot_segment, has_empty_segment};
 
 /// How often a client may have encoded one character.
 const MAX_LAYERS: u8 = 3;
@@ -154,7 +154,7 @@ pub fn is_dot_segment(segment: &str) -> bool {
 /// Each layer is taken off once and no more, so an id that was encoded before stays encoded.
 fn unfold(path: &str) -> Option<String> {
     let folded = path.strip_prefix('/')?;
-    let (first, layers, _) = read_byte(folded)?;
+    let (first, layers, _) = read_byte(folded.as_bytes())?;
     if first != b'/' || layers == 0 {
         return None;
     }
@@ -196,7 +196,8 @@ fn with_canonical_id(path: &str) -> Option<String> {
         if is_plain(byte) {
             canonical.push(char::from(byte));
         } else {
-            write!(canonical, "%{byte:02X}").ok()?;
+            canonical.push('%');
+            canonical.extend([byte >> 4, byte & 0xF].map(upper_digit));
         }
     }
     canonical.push_str(rest);
@@ -220,13 +221,13 @@ enum Spelt {
 /// Reads exactly one id, however each of its characters is encoded, up to the end or a slash.
 fn read_id(text: &str) -> Option<([u8; ID_LENGTH], Spelt, &str)> {
     let mut id = [0; ID_LENGTH];
-    let (mut rest, mut spelt) = (text, Spelt::Canonically);
+    let (mut rest, mut spelt) = (text.as_bytes(), Spelt::Canonically);
     for (at, slot) in id.iter_mut().enumerate() {
         let (byte, _, after) = read_byte(rest)?;
         if !fits(at, byte) {
             return None;
         }
-        let is_canonical = match rest.as_bytes() {
+        let is_canonical = match rest {
             [b'%', b'2', b'5', ..] => false,
             [b'%', high, low, ..] => {
                 !is_plain(byte) && !high.is_ascii_lowercase() && !low.is_ascii_lowercase()
@@ -239,7 +240,12 @@ fn read_id(text: &str) -> Option<([u8; ID_LENGTH], Spelt, &str)> {
         *slot = byte;
         rest = after;
     }
+    let rest = text.get(text.len() - rest.len()..)?;
     (rest.is_empty() || rest.starts_with('/')).then_some((id, spelt, rest))
+}
+
+fn upper_digit(half: u8) -> char {
+    char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
 /// Whether a character of an id is not encoded.
@@ -258,19 +264,19 @@ fn fits(at: usize, byte: u8) -> bool {
 
 /// Reads one ASCII character, raw or encoded up to [`MAX_LAYERS`] times: itself, how many layers
 /// it wore, and what follows. `%25` is always a layer and never a character: no id holds a `%`.
-fn read_byte(text: &str) -> Option<(u8, u8, &str)> {
-    let Some(mut escape) = text.strip_prefix('%') else {
-        let byte = *text.as_bytes().first()?;
-        return Some((byte, 0, text.get(1..)?));
-    };
+fn read_byte(text: &[u8]) -> Option<(u8, u8, &[u8])> {
+    let (first, mut escape) = text.split_first()?;
+    if *first != b'%' {
+        return Some((*first, 0, escape));
+    }
     let mut layers = 1;
     while layers < MAX_LAYERS
-        && let Some(inner) = escape.strip_prefix("25")
+        && let Some(inner) = escape.strip_prefix(b"25")
     {
         escape = inner;
         layers += 1;
     }
-    Some((hex_pair(escape.as_bytes())?, layers, escape.get(2..)?))
+    Some((hex_pair(escape)?, layers, escape.get(2..)?))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::policy::cache_key::CacheKey;
 use crate::policy::endpoint::{Spelling, UpstreamId};
 use crate::policy::params::{BadParameter, Canonical};
 use crate::policy::route::Route as Match;
-use crate::policy::spelling::{could_split, has_broken_escape, has_dot_segment};
+use crate::policy::spelling::{PathFault, could_split, has_dot_segment, path_fault};
 
 /// Why they mean nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -130,11 +130,12 @@ fn check(method: &Method, path: &str) -> Result<(), Unlocated> {
     if !path.starts_with('/') {
         return Err(Unlocated::BadPath("the path has to begin with a slash"));
     }
-    if has_broken_escape(path) {
-        return Err(Unlocated::BadPath("a percent sign begins an escape of two hex digits"));
-    }
-    if has_dot_segment(path) {
-        return Err(Unlocated::BadPath(DOT_SEGMENT));
+    match path_fault(path) {
+        None => {}
+        Some(PathFault::BrokenEscape) => {
+            return Err(Unlocated::BadPath("a percent sign begins an escape of two hex digits"));
+        }
+        Some(PathFault::DotSegment) => return Err(Unlocated::BadPath(DOT_SEGMENT)),
     }
     // RFC 9110, section 9.3.8: a TRACE's answer repeats the request, and that holds our credential
     // by then. A CONNECT would be a tunnel.
@@ -148,9 +149,10 @@ fn check(method: &Method, path: &str) -> Result<(), Unlocated> {
 /// The Zoom API decodes a path before it matches it, so that an encoded slash in an id makes it
 /// another endpoint's, with another label. Only session ids may hold one: they go encoded twice.
 fn whole_segments(spelling: Spelling, parameters: &Canonical) -> Result<(), BadParameter> {
-    let split =
-        |(_, value): &(&str, &str)| spelling == Spelling::ZoomSessionId && could_split(value);
-    match parameters.path().find(split) {
+    if spelling != Spelling::ZoomSessionId {
+        return Ok(());
+    }
+    match parameters.path().find(|(_, value)| could_split(value)) {
         Some((name, _)) => Err(BadParameter {
             name: name.to_owned(),
             why: "holds characters that would make it another path".to_owned(),

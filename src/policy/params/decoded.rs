@@ -1,5 +1,7 @@
 //! The value of a path parameter, measured before it is written: most are what was sent.
 
+use memchr::memchr;
+
 use super::packed::Packer;
 use super::{BadParameter, decode};
 use crate::policy::spelling::{escapes, hex_pair};
@@ -33,19 +35,27 @@ impl<'p> Decoded<'p> {
         }
     }
 
-    pub(super) fn put_into(self, packer: &mut Packer) {
+    pub(super) fn put_into(&self, packer: &mut Packer) {
         match self {
             Self::Plain(text) => packer.put(text),
-            Self::Whole(text) => packer.put(&text),
-            Self::Escaped(mut rest, length) => {
-                let text = packer.begin(length);
-                while let Some((before, after)) = rest.split_once('%') {
+            Self::Whole(text) => packer.put(text),
+            Self::Escaped(raw, length) => {
+                let (text, mut rest) = (packer.begin(*length), *raw);
+                while let Some(at) = memchr(b'%', rest.as_bytes()) {
+                    let (before, after) = rest.split_at(at);
                     text.push_str(before);
-                    text.extend(hex_pair(after.as_bytes()).map(char::from));
-                    rest = after.get(2..).unwrap_or_default();
+                    let byte = hex_pair(after.as_bytes().get(1..).unwrap_or_default());
+                    text.push(byte.map_or('%', char::from));
+                    rest = after.get(3..).unwrap_or_default();
                 }
                 text.push_str(rest);
             }
         }
+    }
+}
+
+impl Default for Decoded<'_> {
+    fn default() -> Self {
+        Self::Plain("")
     }
 }

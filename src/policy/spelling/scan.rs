@@ -1,17 +1,40 @@
 //! What is wrong with a path: asked of every request, and told without a copy of it.
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memchr2_iter};
+
+/// Why a path is not looked at any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathFault {
+    /// A percent sign begins no escape (RFC 3986, section 2.1).
+    BrokenEscape,
+    /// See [`has_dot_segment`].
+    DotSegment,
+}
+
+/// What is wrong with a path, if anything.
+pub fn path_fault(path: &str) -> Option<PathFault> {
+    let path = path.as_bytes();
+    // Hardly any path has a dot where a segment could begin.
+    let mut may_begin_with_dot = false;
+    for at in memchr2_iter(b'%', b'.', path) {
+        match path.get(at..) {
+            Some([b'%', after @ ..]) if hex_pair(after).is_none() => {
+                return Some(PathFault::BrokenEscape);
+            }
+            Some([b'%', after @ ..]) => may_begin_with_dot |= is_escaped_dot(after),
+            _ => may_begin_with_dot |= may_begin_segment(path, at),
+        }
+    }
+    (may_begin_with_dot && holds_dot_segment(path)).then_some(PathFault::DotSegment)
+}
 
 /// Whether a server that decodes more often than once, or slashes before it resolves, would find a
 /// dot segment in this path.
 pub fn has_dot_segment(path: &str) -> bool {
-    // Hardly any path has a dot where a segment could begin.
-    may_begin_with_dot(path.as_bytes()) && holds_dot_segment(path.as_bytes())
-}
-
-/// Whether a percent sign begins no escape (RFC 3986, section 2.1).
-pub fn has_broken_escape(path: &str) -> bool {
-    escapes(path.as_bytes()).any(|after| hex_pair(after).is_none())
+    let path = path.as_bytes();
+    let may_begin_with_dot = memchr_iter(b'.', path).any(|at| may_begin_segment(path, at))
+        || escapes(path).any(is_escaped_dot);
+    may_begin_with_dot && holds_dot_segment(path)
 }
 
 /// Whether a segment is empty: a slash follows another, or ends the path.
@@ -45,15 +68,17 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// True of every path with a dot segment, and of few others.
-fn may_begin_with_dot(path: &[u8]) -> bool {
-    let begins_segment = |at: usize| match at.checked_sub(1).and_then(|before| path.get(before)) {
+/// True wherever a segment begins, and in few other places.
+fn may_begin_segment(path: &[u8], at: usize) -> bool {
+    match at.checked_sub(1).and_then(|before| path.get(before)) {
         // An escaped slash ends in one of these letters.
         Some(before) => matches!(before, b'/' | b'f' | b'F' | b'c' | b'C'),
         None => true,
-    };
-    memchr_iter(b'.', path).any(begins_segment)
-        || escapes(path).any(|after| hex_pair(below_layers(after)) == Some(b'.'))
+    }
+}
+
+fn is_escaped_dot(after: &[u8]) -> bool {
+    hex_pair(below_layers(after)) == Some(b'.')
 }
 
 /// What follows a percent sign once it is no longer encoded itself.
