@@ -33,7 +33,8 @@ const MOST_VARIANTS: usize = 32;
 #[derive(Clone, Debug)]
 enum Variants {
     One(Arc<Entry>),
-    Many(Arc<[Arc<Entry>]>),
+    /// Behind a thin pointer: there is one of these for each question.
+    Many(Arc<Box<[Arc<Entry>]>>),
 }
 
 impl Variants {
@@ -82,7 +83,7 @@ impl Variants {
             .filter(|other| other.selector().is_some() && other.selector() != entry.selector());
         let all: Vec<_> =
             std::iter::once(&entry).chain(others).take(MOST_VARIANTS).cloned().collect();
-        if all.len() == 1 { Self::One(entry) } else { Self::Many(all.into()) }
+        if all.len() == 1 { Self::One(entry) } else { Self::Many(Arc::new(all.into())) }
     }
 }
 
@@ -161,9 +162,14 @@ impl EntryCache {
         self.entries.policy().max_capacity().unwrap_or(u64::MAX)
     }
 
-    /// How many entries and bytes there are. Settles what moka has put off; for scrapes.
-    pub fn usage(&self) -> (u64, u64) {
+    /// Does what moka has put off: what was evicted is let go.
+    pub fn settle(&self) {
         self.entries.run_pending_tasks();
+    }
+
+    /// How many entries and bytes there are, all of it settled; for scrapes.
+    pub fn usage(&self) -> (u64, u64) {
+        self.settle();
         (self.entries.entry_count(), self.entries.weighted_size())
     }
 }

@@ -4,12 +4,13 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use super::*;
+use crate::http::Room;
 use crate::policy::credential::CredentialId;
 use crate::policy::endpoint::{EndpointId, Lifetimes, SetCookie, UpstreamId};
 use crate::policy::freshness::{Stale, Times};
 use crate::policy::params::Canonical;
 use crate::policy::vary::Selector;
-use crate::store::entry::Kept;
+use crate::store::entry::{Content, Kept};
 use crate::store::purges::{Mark, Membership, Scopes};
 
 fn key(id: usize) -> Arc<CacheKey> {
@@ -43,7 +44,18 @@ fn entry(clock: &Clock, body: &str, language: Option<&str>) -> Arc<Entry> {
     };
     let nowhere = Membership::new(Scopes::from_iter([]), Mark::NONE);
     let body = Bytes::copy_from_slice(body.as_bytes());
-    Arc::new(Entry::new(StatusCode::OK, HeaderMap::new(), body, clock.wall(), kept, nowhere))
+    Arc::new(Entry::new(
+        StatusCode::OK,
+        HeaderMap::new(),
+        arrived(body),
+        clock.wall(),
+        kept,
+        nowhere,
+    ))
+}
+
+fn arrived(body: Bytes) -> Content {
+    Content::Arrived(body, Room::unbounded().part())
 }
 
 fn asking(language: &str) -> HeaderMap {
