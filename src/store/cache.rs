@@ -29,6 +29,13 @@ pub struct EntryCache {
 /// More answers to one question are not kept; the one stored longest ago goes.
 const MOST_VARIANTS: usize = 32;
 
+/// What moka removes, it drops some time later, when no thread can be reading it any more; a thread
+/// collects up to 64 of them before it says so. So many bytes are worth saying so at once.
+const LARGE: usize = 64 * 1024;
+
+/// So often a thread has to look until what it has removed is dropped.
+const GRACE: usize = 3;
+
 /// The answers to one question, the latest first.
 #[derive(Clone, Debug)]
 enum Variants {
@@ -96,11 +103,16 @@ impl EntryCache {
                 u32::try_from(key.size() + variants.size()).unwrap_or(u32::MAX)
             })
             .expire_after(Retention(clock))
-            .eviction_listener(move |_, _, cause| match cause {
-                RemovalCause::Size => on_eviction("size"),
-                RemovalCause::Expired => on_eviction("expired"),
-                RemovalCause::Explicit => on_eviction("purged"),
-                RemovalCause::Replaced => {}
+            .eviction_listener(move |_, variants, cause| {
+                match cause {
+                    RemovalCause::Size => on_eviction("size"),
+                    RemovalCause::Expired => on_eviction("expired"),
+                    RemovalCause::Explicit => on_eviction("purged"),
+                    RemovalCause::Replaced => {}
+                }
+                if variants.size() >= LARGE {
+                    crossbeam_epoch::pin().flush();
+                }
             })
             .build_with_hasher(RandomState::default());
         Self { entries }
@@ -131,6 +143,10 @@ impl EntryCache {
             None => Variants::One(Arc::clone(entry)),
         };
         let there = self.entries.entry(Arc::clone(key)).and_upsert_with(with).into_value();
+        // Left to itself, moka looks at what it holds after 64 of them.
+        if entry.size() >= LARGE {
+            self.settle();
+        }
         there.holds(entry)
     }
 
@@ -165,6 +181,9 @@ impl EntryCache {
     /// Does what moka has put off: what was evicted is let go.
     pub fn settle(&self) {
         self.entries.run_pending_tasks();
+        for _ in 0..GRACE {
+            crossbeam_epoch::pin().flush();
+        }
     }
 
     /// How many entries and bytes there are, all of it settled; for scrapes.

@@ -158,8 +158,8 @@ impl State {
             self.entries.settle();
         }
         let part = self.fetching.part();
-        let (body, held) = match gather(body, self.limits.max_entry_bytes, part).await {
-            Ok(Gathered::Whole(body, held)) => (body, held),
+        let (body, taken) = match gather(body, self.limits.max_entry_bytes, part).await {
+            Ok(Gathered::Whole(body, taken)) => (body, taken),
             Ok(Gathered::NoRoom(body)) => {
                 let answer = Response::from_parts(head, body);
                 return Landed::private_by(answer.status(), answer, Because::NoRoom);
@@ -171,15 +171,15 @@ impl State {
         };
         let by_our_rule = matches!(arrived.route.endpoint.cache, CacheRule::Override(_));
         if by_our_rule && carries_secret(&body) {
-            return Landed::private(Response::from_parts(head, Body::held(body, held)));
+            return Landed::private(Response::from_parts(head, Body::held(body, taken)));
         }
-        let mut held = held.moved_out();
-        if held.grow(Entry::beside(&head.headers, body.len())) == Grown::No {
-            let answer = Response::from_parts(head, Body::held(body, held));
+        let mut taken = taken.moved_out();
+        if taken.grow(Entry::beside(&head.headers, body.len())) == Grown::No {
+            let answer = Response::from_parts(head, Body::held(body, taken));
             return Landed::private_by(answer.status(), answer, Because::NoRoom);
         }
         let told = Told { status: head.status, quota: quota(&mut head.headers), spent };
-        let content = Content::Arrived(body, held);
+        let content = Content::Arrived(body, taken);
         let whole = Whole { status: head.status, headers: head.headers, content };
         self.caught(departing, arrived, keep, whole, told)
     }

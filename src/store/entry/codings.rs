@@ -63,14 +63,14 @@ fn onto(headers: &mut HeaderMap, coding: &HeaderValue, length: usize, etag: &Hea
 }
 
 /// The answer in this coding, head and body in one block.
-fn coded(coding: Coding, body: &[u8], mut fields: HeaderMap, mut held: Held) -> Option<Coded> {
+fn coded(coding: Coding, body: &[u8], mut fields: HeaderMap, mut room: Held) -> Option<Coded> {
     let (field, etag) = (coding.field()?, etag_of(fields.get(ETAG)?, coding));
     onto(&mut fields, &field, body.len(), &etag);
     let mut text = head::write(StatusCode::OK, &fields, body.len());
     let end_of_head = text.len();
     text.extend_from_slice(body);
-    held.shrink_to(occupied(text.len()));
-    let block = block(text, held);
+    room.shrink_to(occupied(text.len()));
+    let block = block(text, room);
     let (head, body) = (block.slice(..end_of_head), block.slice(end_of_head..));
     // Its own text would be one more allocation.
     let etag = head::field(&head, &ETAG)?;
@@ -108,16 +108,16 @@ impl Codings {
 
     /// Makes one of an answer with this head and body, on a thread where that harms nobody; whoever
     /// comes meanwhile waits for it. Without room it is not made, this time.
-    pub(super) async fn make(&self, coding: Coding, head: &Bytes, body: &Bytes, mut held: Held) {
+    pub(super) async fn make(&self, coding: Coding, head: &Bytes, body: &Bytes, mut room: Held) {
         let Some(cell) = self.cell(coding) else { return };
         let made = async {
-            if held.grow(body.len()) == Grown::No {
+            if room.grow(body.len()) == Grown::No {
                 return Err(NoRoom);
             }
             let body = body.clone();
             let encoded = tokio::task::spawn_blocking(move || encode(&body, coding)).await;
             let Some(body) = encoded.ok().flatten() else { return Ok(None) };
-            let coded = coded(coding, &body, head::read(head), held);
+            let coded = coded(coding, &body, head::read(head), room);
             if let Some(coded) = &coded {
                 let size = EACH + occupied(coded.head.len() + coded.body.len());
                 self.size.fetch_add(size, Ordering::Relaxed);

@@ -113,7 +113,7 @@ mod tests {
                 (n.as_str().as_bytes().to_vec(), v.as_bytes().to_vec())
             };
             let expected: Vec<_> = headers.iter().map(pair).collect();
-            prop_assert_eq!(by_hand(&written), expected.clone());
+            prop_assert_eq!(&by_hand(&written), &expected);
             let head = Bytes::from(written);
             let read = read(&head);
             prop_assert_eq!(read.iter().map(pair).collect::<Vec<_>>(), expected);

@@ -127,7 +127,7 @@ fn fields() -> impl Strategy<Value = HeaderMap> {
 fn parsed(head: &[u8]) -> (u16, Vec<(String, String)>) {
     let text = String::from_utf8(head.to_vec()).unwrap();
     let (first, lines) = text.split_once("\r\n").unwrap();
-    let status = first.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+    let status = first.split(' ').nth(1).unwrap().parse().unwrap();
     let field = |line: &str| {
         let (name, value) = line.split_once(": ").unwrap();
         (name.to_owned(), value.to_owned())
@@ -212,4 +212,17 @@ fn without_room_it_is_sent_as_it_is_and_encoded_another_time() {
     assert!((entry.prepared(&gzip).body.len()..1_000).contains(&held), "{held}");
     drop(entry);
     assert_eq!(room.left(), 3_000);
+}
+
+/// Whoever makes an entry larger measures anew, and says here what it costs.
+#[test]
+fn an_entry_is_small_and_what_it_costs_is_counted() {
+    assert_eq!(size_of::<Entry>(), 240);
+    let (counters, owner) = (2 * size_of::<usize>(), 48);
+    let own = occupied(size_of::<Entry>() + counters) + owner;
+    let of_moka = OVERHEAD - own;
+    assert!((315..=500).contains(&of_moka), "{of_moka}");
+    let (entry, _) = entry(&[]);
+    let text = entry.head.len() + entry.body.len();
+    assert_eq!(entry.size(), OVERHEAD + occupied(text) + entry.membership.size());
 }
