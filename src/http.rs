@@ -42,6 +42,11 @@ impl Body {
         Self::Stream(UnsyncBoxBody::new(body.map_err(Into::into)))
     }
 
+    /// The whole content, which gives its room back while it is passed on.
+    pub fn held(bytes: Bytes, held: Held) -> Self {
+        Self::stream(Continued { begun: Some((bytes, held)), rest: Self::Empty })
+    }
+
     /// Content that broke off before it could be passed on.
     pub fn broken(error: BoxError) -> Self {
         let nothing = futures_util::stream::once(std::future::ready(Err(error)));

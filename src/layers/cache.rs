@@ -92,7 +92,12 @@ struct State {
     chains: Chains,
     clock: Clock,
     limits: Limits,
-    room: Room,
+    /// For every answer that is in memory, stored or not, or not any more.
+    live: Room,
+    /// Within that: for those that are being fetched.
+    fetching: Room,
+    /// For fields that are kept ready one by one.
+    ready: Room,
 }
 
 impl State {
@@ -155,7 +160,7 @@ impl State {
 
     /// Makes an entry in another coding, whose bytes count from then on.
     async fn encode(&self, entry: &Arc<Entry>, coding: Coding, key: &Arc<CacheKey>) {
-        entry.encode(coding).await;
+        entry.encode(coding, &self.live).await;
         self.entries.weigh_again(key, entry);
     }
 
@@ -170,17 +175,57 @@ impl State {
     }
 }
 
-/// Of the cache's bytes, what moments may take up: one in so many.
-const MOMENTS_SHARE: u64 = 32;
+impl State {
+    /// Answers from memory, and counts the token that this did not spend.
+    fn replay(
+        &self,
+        entry: &Entry,
+        request: &RoutedRequest,
+        status: Status,
+        now: Instant,
+    ) -> Response<Body> {
+        let asked_in_vain = matches!(status, Status::StaleIfError { .. });
+        if let (Some(label), false) = (&request.route.label, asked_in_vain) {
+            label.metrics.saved(request.client.index);
+        }
+        let asks = Asks::of(&request.method, &request.headers).leaving_ready(&self.ready);
+        let mut answer = entry.answer(&asks, now);
+        // The rule may have become stricter since it was stored.
+        let rule = request.route.endpoint.cache.set_cookie();
+        if entry.set_cookie() == SetCookie::Store && rule != SetCookie::Store {
+            answer.headers_mut().remove(SET_COOKIE);
+        }
+        status.onto(answer)
+    }
+}
+
+/// Of the cache's bytes, what moments may take up, and fields that are kept ready: one in so many
+/// each.
+const SHARE: u64 = 32;
 
 impl CacheLayer {
     /// Stores in `entries`, and serves nothing that has been purged.
     pub fn new(entries: EntryCache, purges: Purges, clock: Clock, limits: Limits) -> Self {
         let flights = Flights::default();
-        let moments = Moments::new((entries.max_bytes() / MOMENTS_SHARE).max(64 * 1024));
-        let chains = Chains::default();
-        let room = Room::new(limits.max_fetching_bytes);
-        let state = State { entries, flights, moments, purges, chains, clock, limits, room };
+        let share = (entries.max_bytes() / SHARE).max(64 * 1024);
+        let (moments, chains) = (Moments::new(share), Chains::default());
+        let bytes = |figure| usize::try_from(figure).unwrap_or(usize::MAX);
+        let live = bytes(entries.max_bytes()).saturating_add(limits.max_fetching_bytes);
+        let live = Room::new(live);
+        let fetching = live.within(limits.max_fetching_bytes);
+        let ready = Room::new(bytes(share));
+        let state = State {
+            entries,
+            flights,
+            moments,
+            purges,
+            chains,
+            clock,
+            limits,
+            live,
+            fetching,
+            ready,
+        };
         Self { state: Arc::new(state) }
     }
 }
@@ -323,12 +368,12 @@ where
     ) -> Either<Ready<Answer>, BoxFuture<'static, Answer>> {
         request.record.looked_up(status.result());
         let Some(coding) = entry.lacks(&request.headers) else {
-            return Either::Left(ready(Ok(replay(&entry, &request, status, now))));
+            return Either::Left(ready(Ok(self.state.replay(&entry, &request, status, now))));
         };
         let state = Arc::clone(&self.state);
         Either::Right(Box::pin(async move {
             state.encode(&entry, coding, &request.key).await;
-            Ok(replay(&entry, &request, status, now))
+            Ok(state.replay(&entry, &request, status, now))
         }))
     }
 
@@ -371,21 +416,6 @@ impl Older {
             Self::Unwanted(entry) | Self::Dead(entry) | Self::Usable(entry) => Some(entry),
         }
     }
-}
-
-/// Answers from memory, and counts the token that this did not spend.
-fn replay(entry: &Entry, request: &RoutedRequest, status: Status, now: Instant) -> Response<Body> {
-    let asked_in_vain = matches!(status, Status::StaleIfError { .. });
-    if let (Some(label), false) = (&request.route.label, asked_in_vain) {
-        label.metrics.saved(request.client.index);
-    }
-    let mut answer = entry.answer(&Asks::of(&request.method, &request.headers), now);
-    // The rule may have become stricter since it was stored.
-    let rule = request.route.endpoint.cache.set_cookie();
-    if entry.set_cookie() == SetCookie::Store && rule != SetCookie::Store {
-        answer.headers_mut().remove(SET_COOKIE);
-    }
-    status.onto(answer)
 }
 
 #[cfg(test)]

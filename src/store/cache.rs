@@ -29,11 +29,19 @@ pub struct EntryCache {
 /// More answers to one question are not kept; the one stored longest ago goes.
 const MOST_VARIANTS: usize = 32;
 
+/// What moka removes, it drops some time later, when no thread can be reading it any more; a thread
+/// collects up to 64 of them before it says so. So many bytes are worth saying so at once.
+const LARGE: usize = 64 * 1024;
+
+/// So often a thread has to look until what it has removed is dropped.
+const GRACE: usize = 3;
+
 /// The answers to one question, the latest first.
 #[derive(Clone, Debug)]
 enum Variants {
     One(Arc<Entry>),
-    Many(Arc<[Arc<Entry>]>),
+    /// Behind a thin pointer: there is one of these for each question.
+    Many(Arc<Box<[Arc<Entry>]>>),
 }
 
 impl Variants {
@@ -82,7 +90,7 @@ impl Variants {
             .filter(|other| other.selector().is_some() && other.selector() != entry.selector());
         let all: Vec<_> =
             std::iter::once(&entry).chain(others).take(MOST_VARIANTS).cloned().collect();
-        if all.len() == 1 { Self::One(entry) } else { Self::Many(all.into()) }
+        if all.len() == 1 { Self::One(entry) } else { Self::Many(Arc::new(all.into())) }
     }
 }
 
@@ -95,11 +103,16 @@ impl EntryCache {
                 u32::try_from(key.size() + variants.size()).unwrap_or(u32::MAX)
             })
             .expire_after(Retention(clock))
-            .eviction_listener(move |_, _, cause| match cause {
-                RemovalCause::Size => on_eviction("size"),
-                RemovalCause::Expired => on_eviction("expired"),
-                RemovalCause::Explicit => on_eviction("purged"),
-                RemovalCause::Replaced => {}
+            .eviction_listener(move |_, variants, cause| {
+                match cause {
+                    RemovalCause::Size => on_eviction("size"),
+                    RemovalCause::Expired => on_eviction("expired"),
+                    RemovalCause::Explicit => on_eviction("purged"),
+                    RemovalCause::Replaced => {}
+                }
+                if variants.size() >= LARGE {
+                    crossbeam_epoch::pin().flush();
+                }
             })
             .build_with_hasher(RandomState::default());
         Self { entries }
@@ -130,6 +143,10 @@ impl EntryCache {
             None => Variants::One(Arc::clone(entry)),
         };
         let there = self.entries.entry(Arc::clone(key)).and_upsert_with(with).into_value();
+        // Left to itself, moka looks at what it holds after 64 of them.
+        if entry.size() >= LARGE {
+            self.settle();
+        }
         there.holds(entry)
     }
 
@@ -161,9 +178,17 @@ impl EntryCache {
         self.entries.policy().max_capacity().unwrap_or(u64::MAX)
     }
 
-    /// How many entries and bytes there are. Settles what moka has put off; for scrapes.
-    pub fn usage(&self) -> (u64, u64) {
+    /// Does what moka has put off: what was evicted is let go.
+    pub fn settle(&self) {
         self.entries.run_pending_tasks();
+        for _ in 0..GRACE {
+            crossbeam_epoch::pin().flush();
+        }
+    }
+
+    /// How many entries and bytes there are, all of it settled; for scrapes.
+    pub fn usage(&self) -> (u64, u64) {
+        self.settle();
         (self.entries.entry_count(), self.entries.weighted_size())
     }
 }

@@ -9,7 +9,7 @@ use tower::Service;
 use super::fly::{self, Departing};
 use super::land::{Catch, Landed};
 use super::status::{Forward, Status};
-use super::{Answer, Bypass, Older, State, replay};
+use super::{Answer, Bypass, Older, State};
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::CacheResult;
@@ -116,7 +116,7 @@ where
                     encoded(&state, &entry, key, headers).await;
                     let now = state.clock.now();
                     let status = Status::Hit { ttl: ttl(&entry, now) };
-                    return Ok(replay(&entry, &request, status, now));
+                    return Ok(state.replay(&entry, &request, status, now));
                 }
                 Boarding::Full => {
                     request.record.looked_up(CacheResult::Miss);
@@ -277,7 +277,7 @@ fn outcome(
         && state.purges.judge(entry.membership()) != Verdict::Gone
     {
         request.record.looked_up(CacheResult::Stale);
-        return Ok(replay(entry, request, Status::StaleIfError { detail }, now));
+        return Ok(state.replay(entry, request, Status::StaleIfError { detail }, now));
     }
     let why = match older {
         Older::Nothing => Forward::Miss,
@@ -285,7 +285,7 @@ fn outcome(
         Older::Dead(_) | Older::Usable(_) => Forward::Stale,
     };
     match landed {
-        Landed::Shared(catch) => Ok(shared(catch, request, why, place, now)),
+        Landed::Shared(catch) => Ok(shared(state, catch, request, why, place, now)),
         Landed::Private { told, answer, .. } => {
             let answer = answer.lock().take().ok_or(GatewayError::FlightLost)?;
             Ok(private(answer, request, why, *told))
@@ -302,6 +302,7 @@ fn ttl(entry: &Entry, now: Instant) -> Duration {
 }
 
 fn shared(
+    state: &State,
     catch: &Catch,
     request: &RoutedRequest,
     why: Forward,
@@ -312,7 +313,7 @@ fn shared(
     let (status, stored) = (catch.status, catch.stored);
     let status = Status::Forwarded { why, status, stored, collapsed };
     let mut answer = if collapsed {
-        replay(&catch.entry, request, status, now)
+        state.replay(&catch.entry, request, status, now)
     } else {
         if catch.confirmed() {
             request.record.looked_up(CacheResult::Revalidated);

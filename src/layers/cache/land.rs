@@ -12,14 +12,14 @@ use super::State;
 use super::fly::Departing;
 use super::keep::Keep;
 use crate::error::GatewayError;
-use crate::http::{Body, BoxError, Gathered, gather};
+use crate::http::{Body, BoxError, Gathered, Grown, gather};
 use crate::policy::endpoint::{CacheRule, PageTokenRule};
 use crate::policy::freshness;
 use crate::policy::page;
 use crate::policy::respect;
 use crate::policy::telltale::carries_secret;
 use crate::request::{SentAt, Spent};
-use crate::store::entry::{Entry, Kept};
+use crate::store::entry::{Content, Entry, Kept};
 use crate::store::moment::Moment;
 use crate::store::purges::{Membership, Verdict};
 use crate::upstream::UpstreamError;
@@ -107,6 +107,9 @@ impl Catch {
     }
 }
 
+/// The content of a confirmed answer is shared with the older one beyond so many bytes.
+const COPIED: usize = 16 * 1024;
+
 /// Fields that are told to those who waited, and not stored.
 const QUOTA_FIELDS: [HeaderName; 3] = [
     HeaderName::from_static("ratelimit-policy"),
@@ -150,10 +153,13 @@ impl State {
         if let Keep::Private = keep {
             return Landed::private(Response::from_parts(head, body));
         }
-        // Held until the entry counts as one.
-        let (body, _room) = match gather(body, self.limits.max_entry_bytes, self.room.part()).await
-        {
-            Ok(Gathered::Whole(body, room)) => (Bytes::copy_from_slice(&body), room),
+        if self.live.left() < self.limits.max_entry_bytes {
+            // What has been evicted may be waiting to be let go.
+            self.entries.settle();
+        }
+        let part = self.fetching.part();
+        let (body, taken) = match gather(body, self.limits.max_entry_bytes, part).await {
+            Ok(Gathered::Whole(body, taken)) => (body, taken),
             Ok(Gathered::NoRoom(body)) => {
                 let answer = Response::from_parts(head, body);
                 return Landed::private_by(answer.status(), answer, Because::NoRoom);
@@ -165,10 +171,16 @@ impl State {
         };
         let by_our_rule = matches!(arrived.route.endpoint.cache, CacheRule::Override(_));
         if by_our_rule && carries_secret(&body) {
-            return Landed::private(Response::from_parts(head, Body::from(body)));
+            return Landed::private(Response::from_parts(head, Body::held(body, taken)));
+        }
+        let mut taken = taken.moved_out();
+        if taken.grow(Entry::beside(&head.headers, body.len())) == Grown::No {
+            let answer = Response::from_parts(head, Body::held(body, taken));
+            return Landed::private_by(answer.status(), answer, Because::NoRoom);
         }
         let told = Told { status: head.status, quota: quota(&mut head.headers), spent };
-        let whole = Whole { status: head.status, headers: head.headers, body };
+        let content = Content::Arrived(body, taken);
+        let whole = Whole { status: head.status, headers: head.headers, content };
         self.caught(departing, arrived, keep, whole, told)
     }
 
@@ -184,15 +196,28 @@ impl State {
     ) -> Landed {
         let headers = respect::freshened(&older.told(), news);
         let keep = self.keep(departing, arrived, older.status(), &headers, sent_at);
-        let whole = Whole { status: older.status(), headers, body: older.body().clone() };
+        let (status, body) = (older.status(), older.body().clone());
         if let Keep::Private = keep {
-            let mut answer = Response::new(Body::from(whole.body));
-            (*answer.status_mut(), *answer.headers_mut()) = (whole.status, whole.headers);
+            let mut answer = Response::new(Body::from(body));
+            (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
             answer.headers_mut().extend(told.quota);
             told.spent.map(|spent| answer.extensions_mut().insert(spent));
             return Landed::private_by(told.status, answer, Because::ItIsSo);
         }
+        let content = self.confirmed_content(&headers, body);
+        let whole = Whole { status, headers, content };
         self.caught(departing, arrived, keep, whole, told)
+    }
+
+    /// A small one is copied: a block of its own for the new head would be larger.
+    fn confirmed_content(&self, headers: &HeaderMap, body: Bytes) -> Content {
+        let mut held = self.live.part();
+        let bytes = body.len() + Entry::beside(headers, body.len());
+        if body.len() <= COPIED && held.grow(bytes) == Grown::Yes {
+            Content::Arrived(body, held)
+        } else {
+            Content::Confirmed(body)
+        }
     }
 
     fn caught(
@@ -212,14 +237,14 @@ impl State {
         if let Some(rule) = &arrived.route.endpoint.page_token {
             self.chain(departing, arrived, rule, &whole, &mut kept);
         }
-        let Whole { status, headers, body } = whole;
+        let Whole { status, headers, content } = whole;
         let (key, mark) = (&departing.asked.key, departing.ticket.mark());
         let scopes = self.purges.scopes(key, tags(&headers));
         // A hard purge since it left: it is not even stale.
         let is_gone = self.purges.verdict(&scopes, mark) == Verdict::Gone;
         let may_store = may_store && !departing.ticket.is_void() && !is_gone;
         let (wall, membership) = (self.clock.wall(), Membership::new(scopes, mark));
-        let entry = Entry::new(status, headers, body, wall, kept, membership);
+        let entry = Entry::new(status, headers, content, wall, kept, membership);
         let entry = Arc::new(entry);
         let stored = may_store && self.entries.insert(key, &entry);
         // Whoever declares it void does so before forgetting what is stored.
@@ -240,7 +265,7 @@ impl State {
         whole: &Whole,
         kept: &mut Kept,
     ) {
-        let (body, told_age) = (&whole.body, respect::told_age(&whole.headers));
+        let (body, told_age) = (whole.content.bytes(), respect::told_age(&whole.headers));
         let key = &departing.asked.key;
         let is_first = key.parameters().query(&rule.request).is_none();
         let known = if is_first {
@@ -320,7 +345,7 @@ struct Told {
 struct Whole {
     status: StatusCode,
     headers: HeaderMap,
-    body: Bytes,
+    content: Content,
 }
 
 fn quota(headers: &mut HeaderMap) -> Vec<(HeaderName, HeaderValue)> {

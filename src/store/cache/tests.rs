@@ -4,13 +4,14 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
 use super::*;
+use crate::http::{Grown, Room};
 use crate::policy::cache_key::{KeyRoot, KeySeed};
 use crate::policy::credential::CredentialId;
 use crate::policy::endpoint::{EndpointId, Lifetimes, SetCookie, UpstreamId};
 use crate::policy::freshness::{Stale, Times};
 use crate::policy::params::Canonical;
 use crate::policy::vary::Selector;
-use crate::store::entry::Kept;
+use crate::store::entry::{Content, Kept};
 use crate::store::purges::{Mark, Membership, Scopes};
 
 fn key(id: usize) -> Arc<CacheKey> {
@@ -21,6 +22,10 @@ fn key(id: usize) -> Arc<CacheKey> {
 }
 
 fn entry(clock: &Clock, body: &str, language: Option<&str>) -> Arc<Entry> {
+    entry_in(&Room::unbounded(), clock, body, language)
+}
+
+fn entry_in(room: &Room, clock: &Clock, body: &str, language: Option<&str>) -> Arc<Entry> {
     let times = Times {
         made_at: clock.now(),
         initial_age: Duration::ZERO,
@@ -40,8 +45,10 @@ fn entry(clock: &Clock, body: &str, language: Option<&str>) -> Arc<Entry> {
         transform: None,
     };
     let nowhere = Membership::new(Scopes::from_iter([]), Mark::NONE);
-    let body = Bytes::copy_from_slice(body.as_bytes());
-    Arc::new(Entry::new(StatusCode::OK, HeaderMap::new(), body, clock.wall(), kept, nowhere))
+    let mut held = room.part();
+    assert_eq!(held.grow(body.len()), Grown::Yes);
+    let content = Content::Arrived(Bytes::copy_from_slice(body.as_bytes()), held);
+    Arc::new(Entry::new(StatusCode::OK, HeaderMap::new(), content, clock.wall(), kept, nowhere))
 }
 
 fn asking(language: &str) -> HeaderMap {
@@ -106,4 +113,18 @@ fn the_forms_of_an_answer_are_kept_side_by_side_up_to_a_bound() {
     assert_eq!(found("x-6").unwrap(), "x-6");
     cache.insert(&key(1), &entry(&clock, "all", None));
     assert_eq!(found("x-6").unwrap(), "all", "for everybody");
+}
+
+#[test]
+fn what_large_answers_displace_is_let_go_at_once() {
+    const BODY: usize = 128 * 1024;
+    let clock = Clock::system();
+    let cache = cache(1 << 20, &clock);
+    // What is stored, what is displaced by it, and one of other tests that looks at the same time.
+    let room = Room::new((1 << 20) + 4 * BODY);
+    let body = "x".repeat(BODY);
+    for id in 0..200 {
+        cache.insert(&key(id), &entry_in(&room, &clock, &body, None));
+    }
+    assert!((5..=8).contains(&cache.usage().0));
 }

@@ -95,7 +95,8 @@ async fn each_coding_is_made_once_whoever_asks_and_counts() {
             } else {
                 assert!(first.len() < json().len() / 2);
                 let overhead = grown - first.len() as u64;
-                assert!(overhead < 200, "{coding}: its bytes count: {grown}");
+                // Its own head, and the first time the place for all of them.
+                assert!((200..900).contains(&overhead), "{coding}: its bytes count: {grown}");
             }
         }
         assert_eq!(fake.calls(), 1);

@@ -86,6 +86,75 @@ async fn beyond_the_bound_an_answer_passes_through_whole_and_unstored_for_that_m
     }
 }
 
+const ENTRY: usize = 16 * 1024;
+const FETCHING: usize = 32 * 1024;
+
+/// A cache of 64 KiB, and an upstream whose answers are half as large as any may be.
+fn small(rig: &Rig) -> (Caching<Fake<FetchRequest>>, Fake<FetchRequest>) {
+    const MOST: u64 = 64 * 1024;
+    let entries = EntryCache::new(MOST, rig.clock.clone(), Box::new(|_| {}));
+    let limits = Limits {
+        max_entry_bytes: ENTRY,
+        max_fetching_bytes: FETCHING,
+        remember_uncacheable: 60 * SECOND,
+        remember_failure: SECOND,
+    };
+    let fake = Fake::new(|_, _| async { Ok(answer(200, &[], "x".repeat(ENTRY / 2))) });
+    let layer = CacheLayer::new(entries, rig.purges.clone(), rig.clock.clone(), limits);
+    (layer.layer(fake.clone()), fake)
+}
+
+/// moka lets go of what it evicts when it finds the time.
+#[tokio::test(start_paused = true)]
+async fn what_was_evicted_leaves_room_at_once_for_the_next() {
+    let rig = Rig::new();
+    let (cache, _) = small(&rig);
+    for id in 0..100 {
+        let told = send(&cache, rig.ask(Method::GET, &format!("fast{id}"))).await.unwrap();
+        assert!(field(&told, "cache-status").ends_with("stored"), "{id}: {told:?}");
+    }
+}
+
+/// Who reads slowly holds what he reads, whether it is still stored or not.
+#[tokio::test(start_paused = true)]
+async fn what_slow_readers_hold_is_bounded_and_beyond_it_nothing_is_gathered() {
+    let rig = Rig::new();
+    let (cache, fake) = small(&rig);
+    let whole = cache.state.live.left();
+    assert_eq!(whole, 96 * 1024);
+
+    let mut slow = Vec::new();
+    for id in 0..100 {
+        slow.push(send(&cache, rig.ask(Method::GET, &format!("slow{id}"))).await.unwrap());
+    }
+    let held = |answers: &[Response<Body>]| {
+        answers.iter().filter(|answer| matches!(answer.body(), Body::Full(_))).count()
+    };
+    let most = whole / (ENTRY / 2);
+    assert!((most - 4..=most).contains(&held(&slow)), "{} of {most}", held(&slow));
+    assert!(cache.state.live.left() < ENTRY);
+    // It is the room of those who are in memory that has run out: nothing is being fetched.
+    assert_eq!(cache.state.fetching.left(), FETCHING);
+    let passed = slow.pop().unwrap();
+    assert_eq!(field(&passed, "cache-status"), "weir; fwd=miss; fwd-status=200");
+    assert_eq!(text(passed).await, "x".repeat(ENTRY / 2));
+
+    // What is stored is answered all the while, which holds nothing more.
+    let stored: Vec<_> =
+        slow.iter().filter(|a| field(a, "cache-status").contains("stored")).collect();
+    assert!(stored.len() >= most - 4);
+    let left = cache.state.live.left();
+    let calls = fake.calls();
+    let again = send(&cache, rig.ask(Method::GET, "slow0")).await.unwrap();
+    assert!(field(&again, "cache-status").contains("hit"), "{again:?}");
+    assert_eq!((fake.calls(), cache.state.live.left()), (calls, left));
+
+    // When they have read it there is room again.
+    drop((slow, again));
+    let stored = send(&cache, rig.ask(Method::GET, "next")).await.unwrap();
+    assert!(field(&stored, "cache-status").ends_with("stored"), "{stored:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn refreshes_that_fail_are_told_once_a_second_with_how_many_were_silent() {
     let lines = Arc::new(Mutex::new(Vec::<u8>::new()));
