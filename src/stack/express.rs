@@ -12,12 +12,12 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue,
-    IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    IF_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{Method, Request};
+use http::{Method, Request, Response, StatusCode};
 
-use super::{NEW_ID_LENGTH, REQUEST_ID, new_request_id, sane_request_id};
+use super::{NEW_ID_LENGTH, new_request_id, sane_request_id};
+use crate::http::Body;
 use crate::layers::cache::{Hit, Memory, Sought};
 use crate::layers::observe::{Facts, Witness};
 use crate::layers::vet::{Rules, vet};
@@ -69,11 +69,9 @@ struct Meaning {
     request_id: Option<HeaderValue>,
 }
 
-/// Who sends one of these wants more than the whole answer, or has more to say.
-const WANTS_MORE: [HeaderName; 12] = [
+/// Who sends one of these wants more than an answer as it is, or has more to say.
+const WANTS_MORE: [HeaderName; 10] = [
     IF_MATCH,
-    IF_MODIFIED_SINCE,
-    IF_NONE_MATCH,
     IF_RANGE,
     IF_UNMODIFIED_SINCE,
     RANGE,
@@ -118,7 +116,8 @@ impl Seat for Seated {
             Some(given) => given.to_str().unwrap_or_default(),
             None => new_request_id(way.witness.clock.wall(), &mut made),
         };
-        let body = write(head, &hit, headers, arrived, request_id, &way.via);
+        let own = [("x-request-id", request_id.as_bytes()), ("via", way.via.as_bytes())];
+        let (status, body) = write(head, &hit, headers, arrived, &own);
         way.witness.tell(&Facts {
             world,
             arrived,
@@ -129,7 +128,7 @@ impl Seat for Seated {
             cache: Some(CacheResult::Hit),
             wait: None,
             upstream: None,
-            status: hit.entry.status().as_u16(),
+            status: status.as_u16(),
             bytes: Some(body.len() as u64),
         });
         Some(body)
@@ -181,32 +180,51 @@ impl Seated {
     }
 }
 
-/// Appends the head of the whole answer; its body.
+/// Appends the head of the answer, as the stack would say it; its status and its body.
 fn write(
     head: &mut Vec<u8>,
     hit: &Hit,
-    asks: &HeaderMap,
+    headers: &HeaderMap,
     now: Instant,
-    request_id: &str,
-    via: &HeaderValue,
-) -> Bytes {
-    let answer = hit.entry.answer(&Asks::of(&Method::GET, asks), now);
+    own: &[(&str, &[u8])],
+) -> (StatusCode, Bytes) {
+    let entry = &hit.entry;
+    let asks = Asks::of(&Method::GET, headers);
+    let (status, body) = if asks.is_for_the_whole() {
+        let prepared = entry.prepared(headers);
+        head.extend_from_slice(prepared.head);
+        let age = entry.times().age(now).as_secs();
+        field(head, "age", itoa::Buffer::new().format(age).as_bytes());
+        (entry.status(), prepared.body.clone())
+    } else {
+        spelt_out(head, entry.answer(&asks, now))
+    };
+    head.extend_from_slice(b"cache-status: ");
+    hit.write_status(head);
+    head.extend_from_slice(b"\r\n");
+    for (name, value) in own {
+        field(head, name, value);
+    }
+    head.extend_from_slice(b"\r\n");
+    (status, body)
+}
+
+/// What is not the whole answer is put together for each who asks.
+fn spelt_out(head: &mut Vec<u8>, answer: Response<Body>) -> (StatusCode, Bytes) {
     let status = answer.status();
-    let reason = status.canonical_reason().unwrap_or_default();
-    head.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).as_bytes());
+    head.extend_from_slice(b"HTTP/1.1 ");
+    head.extend_from_slice(status.as_str().as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    head.extend_from_slice(b"\r\n");
     for (name, value) in answer.headers() {
         field(head, name.as_str(), value.as_bytes());
     }
-    let mut text = String::new();
-    hit.write_status(&mut text);
-    field(head, "cache-status", text.as_bytes());
-    field(head, REQUEST_ID.as_str(), request_id.as_bytes());
-    field(head, "via", via.as_bytes());
-    head.extend_from_slice(b"\r\n");
-    match answer.into_body() {
-        crate::http::Body::Full(body) => body,
-        _ => Bytes::new(),
-    }
+    let body = match answer.into_body() {
+        Body::Full(body) => body,
+        Body::Empty | Body::Stream(_) => Bytes::new(),
+    };
+    (status, body)
 }
 
 fn field(head: &mut Vec<u8>, name: &str, value: &[u8]) {

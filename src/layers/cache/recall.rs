@@ -25,7 +25,7 @@ pub struct Hit {
 
 impl Hit {
     /// Appends the value of `Cache-Status`.
-    pub fn write_status(&self, text: &mut String) {
+    pub fn write_status(&self, text: &mut Vec<u8>) {
         Status::Hit { ttl: self.ttl }.write(text);
     }
 }

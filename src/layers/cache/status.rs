@@ -1,6 +1,6 @@
 //! The `Cache-Status` field (RFC 9211).
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -62,7 +62,7 @@ impl Status {
 
     /// Adds the field to an answer, after whatever caches nearer to the source have said.
     pub(super) fn onto(self, mut answer: Response<Body>) -> Response<Body> {
-        let mut text = String::with_capacity(64);
+        let mut text = Vec::with_capacity(64);
         self.write(&mut text);
         if let Ok(value) = HeaderValue::try_from(text) {
             answer.headers_mut().append(CACHE_STATUS, value);
@@ -70,10 +70,15 @@ impl Status {
         answer
     }
 
-    pub(super) fn write(self, text: &mut String) {
-        text.push_str("weir");
+    pub(super) fn write(self, text: &mut Vec<u8>) {
+        text.extend_from_slice(b"weir");
         let written = match self {
-            Self::Hit { ttl } => write!(text, "; hit; ttl={}", ttl.as_secs()),
+            // The one that is written all the time.
+            Self::Hit { ttl } => {
+                text.extend_from_slice(b"; hit; ttl=");
+                text.extend_from_slice(itoa::Buffer::new().format(ttl.as_secs()).as_bytes());
+                Ok(())
+            }
             Self::StaleHit { by } => {
                 write!(text, "; hit; ttl=-{}; detail=stale", by.as_secs().max(1))
             }
@@ -85,7 +90,7 @@ impl Status {
                 write!(text, "; fwd={why}; fwd-status={status}{stored}{collapsed}")
             }
         };
-        debug_assert!(written.is_ok(), "writing to a String cannot fail");
+        debug_assert!(written.is_ok(), "a Vec takes every byte");
     }
 }
 

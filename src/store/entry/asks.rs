@@ -32,7 +32,7 @@ impl<'r> Asks<'r> {
     }
 
     /// Whether it has no condition and wants no part.
-    pub(super) fn is_for_the_whole(&self) -> bool {
+    pub fn is_for_the_whole(&self) -> bool {
         // RFC 9110, section 13.1.5: If-Range without Range is ignored.
         let other = [IF_NONE_MATCH, IF_MODIFIED_SINCE, RANGE];
         !other.iter().any(|name| self.headers.contains_key(name))
