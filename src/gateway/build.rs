@@ -310,13 +310,15 @@ mod tests {
         let old = build(&settings("a", 5, ""), None).unwrap();
         let new = build(&settings("a", 6, ""), Some(&old)).unwrap();
         let other = build(&settings("b", 5, ""), Some(&old)).unwrap();
-        let [old, new, other] = [&old, &new, &other].map(|world| {
+        let again = build(&settings("a", 5, ""), Some(&other)).unwrap();
+        let [old, new, other, again] = [&old, &new, &other, &again].map(|world| {
             let found = world.locate(&http::Method::GET, "/x", Some("b=1"), |_| {});
             let (route, parameters) = found.unwrap();
             route.key(None, parameters)
         });
         let known = std::collections::HashSet::from([old]);
-        assert!(known.contains(&new), "the seed is the same");
+        assert!(known.contains(&new), "of the same endpoint");
         assert!(!known.contains(&other));
+        assert!(known.contains(&again), "of one that was not there for a while");
     }
 }
