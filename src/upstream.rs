@@ -25,6 +25,7 @@ mod connect;
 mod error;
 mod fleet;
 mod guard;
+mod names;
 mod replica;
 mod watch;
 

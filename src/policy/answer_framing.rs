@@ -2,9 +2,11 @@
 //! take one for two, or a part for the whole. Bytes go in as they come; nothing is kept but a head
 //! that is not whole yet.
 
+mod asking;
 mod chunks;
 mod head;
 
+pub use self::asking::{Asking, Told};
 use self::chunks::Chunks;
 use self::head::{Head, Length};
 
@@ -87,13 +89,12 @@ enum At {
 }
 
 impl Framing {
-    /// Whether the next bytes that are written begin a request.
+    /// Whether nothing is awaited.
     pub fn is_at_rest(&self) -> bool {
         matches!(self.at, At::Rest)
     }
 
-    /// A request begins. Where one is awaited already, it is this one: what was taken for its
-    /// beginning was the rest of another, whose answer had come before it was whole.
+    /// A request begins; again once more is known of it.
     pub fn asked(&mut self, asked: Asked) {
         match &mut self.at {
             At::Rest => {

@@ -3,6 +3,7 @@
 //! `now` is a parameter and the last one; answers are enums; the caller acts in one `match`.
 
 pub mod answer_framing;
+pub mod answer_head;
 pub mod authority;
 pub mod breaker;
 pub mod cache_key;

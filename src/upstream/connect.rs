@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Uri};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
 use rustls::sign::SingleCertAndKey;
@@ -19,6 +19,7 @@ use tower::Service;
 
 use super::error::{Detail, UpstreamError};
 use super::guard::Guarding;
+use super::names::Names;
 use crate::http::BoxError;
 use crate::policy::reach::{Egress, Place, Reach};
 use crate::policy::trust::{SystemRoots, Trust};
@@ -33,9 +34,18 @@ pub(super) fn connector(
     place: Option<&Place>,
     address: Option<SocketAddr>,
 ) -> Result<Connector, UpstreamError> {
+    let resolver = address.map_or_else(|| Resolver::ByName(Names::system()), Resolver::Fixed);
+    connector_by(resolver, reach, tls, place)
+}
+
+fn connector_by(
+    resolver: Resolver,
+    reach: &Reach,
+    tls: &ClientConfig,
+    place: Option<&Place>,
+) -> Result<Connector, UpstreamError> {
     let (trust, options) = (&reach.trust, &reach.options);
     let egress = place.and_then(|place| place.egress.as_ref());
-    let resolver = address.map_or_else(|| Resolver::System(GaiResolver::new()), Resolver::Fixed);
     let mut tcp = HttpConnector::new_with_resolver(resolver);
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -113,8 +123,8 @@ fn system_roots() -> &'static Arc<RootCertStore> {
 /// What a name leads to.
 #[derive(Clone, Debug)]
 pub(super) enum Resolver {
-    /// Whatever the system says when a connection is made.
-    System(GaiResolver),
+    /// Whatever is said when a connection is made.
+    ByName(Names),
     /// Always this; the port is the URI's.
     Fixed(SocketAddr),
 }
@@ -124,18 +134,15 @@ impl Service<Name> for Resolver {
     type Error = std::io::Error;
     type Future = BoxFuture<'static, Result<Self::Response, std::io::Error>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
-        match self {
-            Self::System(system) => system.poll_ready(cx),
-            Self::Fixed(_) => Poll::Ready(Ok(())),
-        }
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), std::io::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
         match self {
-            Self::System(system) => {
-                let found = system.call(name);
-                Box::pin(async move { Ok(found.await?.collect::<Vec<_>>().into_iter()) })
+            Self::ByName(names) => {
+                let names = names.clone();
+                Box::pin(async move { Ok(names.find(name.as_str()).await?.into_iter()) })
             }
             Self::Fixed(address) => Box::pin(std::future::ready(Ok(vec![*address].into_iter()))),
         }
@@ -213,7 +220,14 @@ where
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper_util::client::legacy::Client;
+    use hyper_util::rt::TokioExecutor;
+
     use super::*;
+    use crate::policy::reach::Options;
+    use crate::upstream::{Line, NO_BREAKER, Phase};
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_is_never_made_is_given_up_in_time() {
@@ -221,6 +235,38 @@ mod tests {
         let limit = Duration::from_secs(3);
         let connected = Bounded { inner, limit }.call(Uri::from_static("http://a/"));
         assert!(connected.await.unwrap_err().is::<tokio::time::error::Elapsed>());
+    }
+
+    #[tokio::test]
+    async fn the_wait_for_a_name_is_part_of_the_wait_for_a_connection() {
+        let (free, hang) = std::sync::mpsc::channel::<()>();
+        let hang = parking_lot::Mutex::new(hang);
+        let names =
+            Names::asking(move |_| hang.lock().recv().map_or(Ok(Vec::new()), |()| Ok(Vec::new())));
+        let options = Options {
+            connect_timeout: Duration::from_millis(50),
+            first_byte_timeout: Duration::from_mins(1),
+            total_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(1),
+            http2_prior_knowledge: false,
+        };
+        let trust = Trust::default();
+        let tls = tls(&trust).unwrap();
+        let reach = Reach {
+            options,
+            trust,
+            places: Vec::new(),
+            resolve: None,
+            breaker: NO_BREAKER,
+            health: None,
+            faults: Vec::new(),
+        };
+        let connector = connector_by(Resolver::ByName(names), &reach, &tls, None).unwrap();
+        let client = Client::builder(TokioExecutor::new()).build::<_, Full<Bytes>>(connector);
+        let failed = client.get(Uri::from_static("http://slow.test/")).await.unwrap_err();
+        let failed = UpstreamError::of(&failed, Line::Fresh);
+        assert!(matches!(failed, UpstreamError::Timeout(Phase::Connect)), "{failed:?}");
+        drop(free);
     }
 
     #[test]

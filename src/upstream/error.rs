@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper_util::client::legacy;
 
+use crate::policy::answer_head::Misfit;
 use crate::policy::breaker::Blame;
 
 /// Why there is no answer, or no whole one.
@@ -165,6 +166,11 @@ impl UpstreamError {
             Self::Body(_) => "body",
             Self::Down { .. } => "down",
         }
+    }
+
+    /// A head was understood, and is no answer to what was asked.
+    pub(super) fn misfit(misfit: Misfit) -> Self {
+        Self::Protocol(Detail(misfit.as_str().into()))
     }
 
     /// Sorts what the client reports when there is no answer's head.

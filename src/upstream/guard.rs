@@ -14,7 +14,7 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use tower::Service;
 
 use crate::http::BoxError;
-use crate::policy::answer_framing::{Asked, Breach, Framing};
+use crate::policy::answer_framing::{Asked, Asking, Breach, Framing, Told};
 
 /// Bytes that are read at a time.
 const SCRATCH: usize = 16 * 1024;
@@ -95,6 +95,7 @@ where
             let inner = connecting.await?;
             let is_http1 = !http2_only && !inner.connected().is_negotiated_h2();
             let check = is_http1.then(|| Check {
+                asking: Asking::default(),
                 framing: Framing::default(),
                 scratch: vec![0; SCRATCH].into_boxed_slice(),
             });
@@ -113,6 +114,7 @@ pub(super) struct Guarded<T> {
 
 #[derive(Debug)]
 struct Check {
+    asking: Asking,
     framing: Framing,
     scratch: Box<[u8]>,
 }
@@ -130,7 +132,7 @@ impl<T: Read + Unpin> Read for Guarded<T> {
         mut buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let Some(Check { framing, scratch }) = &mut this.check else {
+        let Some(Check { framing, scratch, .. }) = &mut this.check else {
             return Pin::new(&mut this.inner).poll_read(cx, buf);
         };
         let most = buf.remaining().min(scratch.len());
@@ -151,14 +153,18 @@ impl<T: Read + Unpin> Read for Guarded<T> {
 }
 
 impl<T> Guarded<T> {
-    /// After these bytes have been written, or some of them.
+    /// After these bytes have been written.
     fn wrote(&mut self, bytes: &[u8]) {
-        let Some(Check { framing, .. }) = &mut self.check else { return };
-        if framing.is_at_rest() {
+        let Some(Check { asking, framing, .. }) = &mut self.check else { return };
+        let told = asking.wrote(bytes);
+        if let Told::Begun | Told::Both(_) = told {
             self.wire.uses.fetch_add(1, Ordering::Relaxed);
             self.wire.heard.store(false, Ordering::Relaxed);
+            framing.asked(Asked::ForAll);
         }
-        framing.asked(if bytes.starts_with(b"HEAD ") { Asked::ForHead } else { Asked::ForAll });
+        if let Told::Method(asked) | Told::Both(asked) = told {
+            framing.asked(asked);
+        }
     }
 }
 
@@ -170,7 +176,7 @@ impl<T: Write + Unpin> Write for Guarded<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.inner).poll_write(cx, buf))?;
-        this.wrote(buf);
+        this.wrote(buf.get(..written).unwrap_or(buf));
         Poll::Ready(Ok(written))
     }
 
@@ -181,8 +187,11 @@ impl<T: Write + Unpin> Write for Guarded<T> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.inner).poll_write_vectored(cx, bufs))?;
-        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) {
-            this.wrote(first);
+        let mut left = written;
+        for buf in bufs {
+            let taken = buf.get(..left).unwrap_or(buf);
+            left -= taken.len();
+            this.wrote(taken);
         }
         Poll::Ready(Ok(written))
     }

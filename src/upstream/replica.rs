@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::uri::Authority;
 use http::{Extensions, Request, Response, Uri, Version, header};
 use http_body::{Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
@@ -26,6 +26,7 @@ use super::fleet::Going;
 use super::guard::{Wire, WireOf};
 use super::{Connection, Manner, OnConnected};
 use crate::http::{Body, BoxError};
+use crate::policy::answer_head::{self, Fit, Misfit, Question};
 use crate::policy::reach::{Options, Place, Reach};
 
 /// More idle connections to one host are closed.
@@ -149,30 +150,72 @@ impl Replica {
             Connection::Any => &self.kept,
             Connection::Fresh => &self.fresh,
         };
+        let question = Question::of(request.method(), request.headers());
         let captured = connection.clone();
         let failed = |error| UpstreamError::of(&error, line(&captured));
         let mut answer = client.request(request);
         let connected = connection.wait_for_connection_metadata();
-        tokio::select! {
+        let early = tokio::select! {
             biased;
-            answer = &mut answer => return answer.map_err(failed),
+            answer = &mut answer => Some(answer),
             connected = tokio::time::timeout(self.options.connect_timeout, connected) => {
                 drop(connected.map_err(|_elapsed| UpstreamError::Timeout(Phase::Connect))?);
                 wire(&captured).inspect(|wire| wire.taken());
                 if let Some(OnConnected(tell)) = on_connected {
                     tell();
                 }
+                None
             }
             () = total.as_mut() => return Err(UpstreamError::Timeout(Phase::Connect)),
-        }
+        };
+        let answer = async {
+            let answer = match early {
+                Some(answer) => answer,
+                None => answer.await,
+            };
+            fitting(question, answer.map_err(failed)?, &captured).await
+        };
         tokio::select! {
             biased;
             answer = tokio::time::timeout(self.options.first_byte_timeout, answer) => answer
-                .map_err(|_elapsed| UpstreamError::Timeout(Phase::FirstByte))?
-                .map_err(failed),
+                .map_err(|_elapsed| UpstreamError::Timeout(Phase::FirstByte))?,
             () = total => Err(UpstreamError::Timeout(Phase::FirstByte)),
         }
     }
+}
+
+/// The answer, if it is one to this request.
+async fn fitting(
+    question: Question,
+    mut answer: Response<Incoming>,
+    connection: &CaptureConnection,
+) -> Result<Response<Incoming>, UpstreamError> {
+    let status = answer.status();
+    let misfit = match answer_head::fit(question, status, answer.headers_mut()) {
+        Ok(Fit::Good) => return Ok(answer),
+        Ok(Fit::IfEmpty) => {
+            if is_empty(answer.body_mut()).await? {
+                return Ok(answer);
+            }
+            Misfit::Content
+        }
+        Err(misfit) => misfit,
+    };
+    // It may be the answer to another request, and the next would be the answer to this one.
+    if let Some(connected) = connection.connection_metadata().as_ref() {
+        connected.poison();
+    }
+    Err(UpstreamError::misfit(misfit))
+}
+
+async fn is_empty(body: &mut Incoming) -> Result<bool, UpstreamError> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| UpstreamError::Body(Detail::of(&error)))?;
+        if frame.data_ref().is_some_and(|data| !data.is_empty()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn wire(connection: &CaptureConnection) -> Option<Arc<Wire>> {

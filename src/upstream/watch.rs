@@ -13,6 +13,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::fleet::{Fleet, Going};
+use super::names::Names;
 use super::replica::Replica;
 use super::{Connection, Manner};
 use crate::policy::reach::{Health, Place};
@@ -23,7 +24,13 @@ pub(super) type Lookup =
 
 pub(super) fn system_lookup() -> Lookup {
     Arc::new(|host, port| {
-        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        Box::pin(async move {
+            let mut found = Names::system().find(&host).await?;
+            for address in &mut found {
+                address.set_port(port);
+            }
+            Ok(found)
+        })
     })
 }
 

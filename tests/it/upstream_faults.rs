@@ -63,7 +63,7 @@ fn failed(name: &str, outcome: Result<Answer, Box<dyn std::error::Error + Send +
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_malformed_or_truncated_answer_is_taken_for_whole_or_stored() {
     let cases = Arc::new(cases::all());
-    assert!(cases.len() >= 116, "{}", cases.len());
+    assert!(cases.len() >= 123, "{}", cases.len());
     let script = Arc::clone(&cases);
     let seen = Arc::new(std::sync::Mutex::new(std::collections::HashSet::new()));
     let upstream = Scripted::start(move |line, _| {

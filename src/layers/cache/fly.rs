@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Response};
+use http::{Method, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tower::{Service, ServiceExt as _};
@@ -18,9 +18,10 @@ use crate::http::{Body, TooSlow};
 use crate::policy::cache_key::CacheKey;
 use crate::policy::coding::plain_tags;
 use crate::policy::endpoint::CacheRule;
+use crate::policy::etag;
 use crate::policy::invalidate::changes;
 use crate::policy::vary::NOT_ASKED;
-use crate::request::{FetchRequest, RoutedRequest, Urgency};
+use crate::request::{FetchRequest, RoutedRequest, Spent, Urgency};
 use crate::store::entry::Entry;
 use crate::store::flight::{Asked, Ticket};
 use crate::upstream::Manner;
@@ -39,7 +40,7 @@ pub(super) struct Departing {
 
 impl<S> Fetcher<S>
 where
-    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError>,
+    S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError> + Clone,
 {
     /// One request, one answer, nothing kept.
     pub(super) async fn pass_through(self, request: RoutedRequest, bypass: Bypass) -> Answer {
@@ -87,15 +88,14 @@ where
     }
 
     /// One request for all who ask the same. Stores what may be stored.
-    pub(super) async fn fly(self, departing: Departing, question: FetchRequest) -> Landed {
+    pub(super) async fn fly(self, mut departing: Departing, question: FetchRequest) -> Landed {
         let until = self.state.clock.timer(question.deadline);
         let (route, state) = (Arc::clone(&question.route), Arc::clone(&self.state));
         let authorized = question.headers.contains_key(header::AUTHORIZATION);
-        let asks = question.headers.clone();
         let flight = async {
             let asked_at = state.clock.now();
-            match self.inner.oneshot(question).await {
-                Ok(answer) => {
+            match self.told(&mut departing, question).await {
+                Ok((asks, answer)) => {
                     let arrived = Arrived { route: &route, asks: &asks, asked_at, authorized };
                     state.land(&departing, &arrived, answer).await
                 }
@@ -106,6 +106,39 @@ where
         let landed = landed.unwrap_or(Landed::Failed(GatewayError::Deadline));
         state.remember(departing, &landed);
         landed
+    }
+
+    /// An answer, and the fields with which it was asked for. Once more, without a condition, if
+    /// the upstream confirms what nobody has.
+    async fn told(
+        self,
+        departing: &mut Departing,
+        mut question: FetchRequest,
+    ) -> Result<(HeaderMap, Response<Body>), GatewayError> {
+        let asks = question.headers.clone();
+        let Some(older) = departing.older.clone() else {
+            return Ok((asks, self.inner.oneshot(question).await?));
+        };
+        let answer = self.inner.clone().oneshot(question.clone()).await?;
+        // RFC 9111, section 4.3.4: what it confirms is another answer than ours.
+        if answer.status() != StatusCode::NOT_MODIFIED
+            || etag::may_be_of(older.told().get(header::ETAG), answer.headers().get(header::ETAG))
+        {
+            return Ok((asks, answer));
+        }
+        self.state.entries.forget(&departing.asked.key, &older);
+        departing.older = None;
+        for name in [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE] {
+            question.headers.remove(name);
+        }
+        let spent = answer.extensions().get::<Spent>().copied();
+        let asks = question.headers.clone();
+        let mut answer = self.inner.oneshot(question).await?;
+        if let Some(Spent(before)) = spent {
+            let Spent(now) = answer.extensions().get().copied().unwrap_or_default();
+            answer.extensions_mut().insert(Spent(before + now));
+        }
+        Ok((asks, answer))
     }
 }
 

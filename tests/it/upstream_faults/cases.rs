@@ -198,6 +198,32 @@ fn slow_and_bodiless() -> Vec<Case> {
             vec![say("HTTP/1.1 204 No\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")],
         ),
         ("204 with a body", vec![say("HTTP/1.1 204 No\r\n\r\nabc")]),
+        ("304 that nobody asked for", vec![say("HTTP/1.1 304 Not\r\netag: \"a\"\r\n\r\n")]),
+        (
+            "206 that nobody asked for",
+            vec![say(
+                "HTTP/1.1 206 Part\r\ncontent-range: bytes 0-2/9\r\ncontent-length: 3\r\n\r\nabc",
+            )],
+        ),
+        ("205 with a length", vec![say("HTTP/1.1 205 Reset\r\ncontent-length: 3\r\n\r\nabc")]),
+        (
+            "205 with chunks",
+            vec![say(
+                "HTTP/1.1 205 Reset\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            )],
+        ),
+        ("205 until FIN", vec![say("HTTP/1.1 205 Reset\r\n\r\nabc"), Act::Close]),
+        (
+            "two media types",
+            vec![say("HTTP/1.1 200 OK\r\ncontent-type: a/b\r\ncontent-type: a/c\r\n\
+                 content-length: 3\r\n\r\nabc")],
+        ),
+        (
+            "two places",
+            vec![say(
+                "HTTP/1.1 302 Found\r\nlocation: /a\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n",
+            )],
+        ),
         ("304 with a body", vec![say("HTTP/1.1 304 Not\r\n\r\nabc")]),
         (
             "103 with a length",

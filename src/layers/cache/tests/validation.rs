@@ -178,6 +178,37 @@ async fn a_confirmation_without_a_date_does_not_have_the_answers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_confirmation_of_another_answer_freshens_nothing_and_is_asked_about_once() {
+    for (rule, answers_then) in
+        for_ten_seconds().into_iter().flat_map(|r| [(r.clone(), true), (r, false)])
+    {
+        let rig = Rig::with(|setup| setup.cache = rule);
+        let (fake, seen) = upstream(move |n, is_conditional| {
+            let tag = format!("\"{n}\"");
+            let fields = [("cache-control", "max-age=10"), ("etag", tag.as_str())];
+            if is_conditional {
+                return Ok(answer(304, &fields, ""));
+            }
+            if n == 0 || answers_then { Ok(answer(200, &fields, n.to_string())) } else { down() }
+        });
+        let cache = rig.cached(fake.clone());
+        send(&cache, rig.get()).await.unwrap();
+        rig.clock.advance(12 * SECOND);
+        let told = send(&cache, rig.get()).await;
+        let asked: Vec<_> = seen.lock().iter().map(|(tag, _)| tag.clone()).collect();
+        assert_eq!(asked, ["", "\"0\"", ""]);
+        if answers_then {
+            assert_eq!(text(told.unwrap()).await, "2");
+            let hit = send(&cache, rig.get()).await.unwrap();
+            assert_eq!((field(&hit, "etag"), status(&hit)), ("\"2\"", "weir; hit; ttl=10"));
+        } else {
+            assert_eq!(code(&told), "upstream-timeout", "and what is not ours is not kept");
+        }
+        assert_eq!(fake.calls(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_answer_replaces_it() {
     for rule in for_ten_seconds() {
         let rig = Rig::with(|setup| setup.cache = rule);
