@@ -239,7 +239,8 @@ async fn each_coding_is_in_the_caches_bytes_once() {
         assert!(told.is_hit() && told.body.len() < whole.len() / 2);
         let grown = bytes().await - before;
         let own = told.body.len() as u64;
-        assert!((own..own + 200).contains(&grown), "{coding}: {own} bytes, {grown} more");
+        // With it come its own head and, the first time, the place for all of them.
+        assert!((own..own + 900).contains(&grown), "{coding}: {own} bytes, {grown} more");
         assert_eq!(client.get("/a").await.body, told.body);
         assert_eq!(bytes().await, before + grown, "and no more");
     }
