@@ -1,6 +1,6 @@
 //! Builds the parts once, runs the servers, reloads, drains.
 
-mod build;
+pub mod build;
 mod clients;
 mod doors;
 mod purge;

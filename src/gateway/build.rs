@@ -59,7 +59,7 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 
 /// Builds what the settings say. What has been spent is found again in `budgets`, whose figures
 /// are the last thing to change: whatever fails, fails before.
-pub(super) fn world(
+pub fn world(
     settings: &Settings,
     metrics: &Metrics,
     clock: &Clock,
