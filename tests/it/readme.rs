@@ -52,3 +52,16 @@ fn every_metric_has_a_row() {
     let exposed = Metrics::new().encode(Face::Text);
     assert!(exposed.contains("weir_build_info"), "the metrics were not encoded");
 }
+
+#[test]
+fn every_benchmark_has_a_row() {
+    let readme = read("README.md");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/micro");
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    let names = files.filter_map(|file| Some(file.to_str()?.strip_suffix(".rs")?.to_owned()));
+    let names: Vec<_> = names.filter(|name| !matches!(name.as_str(), "main" | "support")).collect();
+    assert!(names.len() >= 5, "the benchmarks were not found: {names:?}");
+    for name in names {
+        assert!(readme.contains(&format!("| `{name}` |")), "{name} has no row in the README");
+    }
+}
