@@ -187,3 +187,6 @@ fn drop_insane_request_id(mut request: Request<Body>) -> Request<Body> {
     }
     request
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod invalidate;
 mod keep;
 mod land;
 mod recall;
+mod sought;
 mod status;
 
 use std::sync::Arc;
@@ -16,13 +17,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, Either, Ready, ready};
-use http::header::{AUTHORIZATION, IF_MATCH, IF_UNMODIFIED_SINCE, RANGE, SET_COOKIE};
-use http::{HeaderMap, Method, Response};
+use http::Response;
+use http::header::{AUTHORIZATION, SET_COOKIE};
 use tower::{Layer, Service};
 
 use self::fetch::Fetcher;
 use self::land::Landed;
 pub use self::recall::{Hit, Memory};
+pub use self::sought::Sought;
+use self::sought::{Bypass, asks_for_a_part, bypass, wishes};
 use self::status::Status;
 use crate::clock::Clock;
 use crate::error::GatewayError;
@@ -41,7 +44,6 @@ use crate::store::entry::{Asks, Entry};
 use crate::store::flight::{Asked, Asker, Flights};
 use crate::store::moment::Moments;
 use crate::store::purges::{Mark, Purges, Verdict};
-use crate::world::Route;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -60,26 +62,6 @@ pub struct Limits {
     pub remember_uncacheable: Duration,
     /// How long it is remembered that asking has failed.
     pub remember_failure: Duration,
-}
-
-/// What the cache looks at of a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Sought<'r> {
-    /// Its method.
-    pub method: &'r Method,
-    /// Where it leads.
-    pub route: &'r Route,
-    /// Tells it from every other question.
-    pub key: &'r CacheKey,
-    /// End-to-end fields.
-    pub headers: &'r HeaderMap,
-}
-
-impl RoutedRequest {
-    fn sought(&self) -> Sought<'_> {
-        let Self { method, route, key, headers, .. } = self;
-        Sought { method, route, key, headers }
-    }
 }
 
 /// What all clones share.
@@ -246,52 +228,6 @@ pub struct Caching<S> {
 }
 
 type Answer = Result<Response<Body>, GatewayError>;
-
-/// Why a request does not go by the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bypass {
-    /// Not a method whose answers are stored.
-    Method,
-    /// The endpoint's rule says so.
-    Rule,
-    /// The client's own directives say so (`respect` only).
-    Request,
-}
-
-fn bypass(sought: Sought<'_>, wishes: &RequestDirectives) -> Option<Bypass> {
-    if sought.method != Method::GET && sought.method != Method::HEAD {
-        return Some(Bypass::Method);
-    }
-    let has = |name| sought.headers.contains_key(name);
-    match sought.route.endpoint.cache {
-        CacheRule::Off => Some(Bypass::Rule),
-        // RFC 9110, sections 13.1.1 and 13.1.4: conditions that only the source can judge.
-        CacheRule::Respect(_) if wishes.no_store || has(IF_MATCH) || has(IF_UNMODIFIED_SINCE) => {
-            Some(Bypass::Request)
-        }
-        CacheRule::Respect(_) | CacheRule::Override(_) => None,
-    }
-}
-
-/// What the client says about being answered from memory. Our own rule hears of that only what
-/// costs nothing.
-fn wishes(sought: Sought<'_>) -> RequestDirectives {
-    match sought.route.endpoint.cache {
-        CacheRule::Off => RequestDirectives::default(),
-        CacheRule::Respect(_) => RequestDirectives::of(sought.headers),
-        CacheRule::Override(_) => {
-            let only_if_cached = RequestDirectives::of(sought.headers).only_if_cached;
-            RequestDirectives { only_if_cached, ..RequestDirectives::default() }
-        }
-    }
-}
-
-/// A part of what is not in memory is the upstream's to give; by our own rule the whole is fetched
-/// for everybody.
-fn asks_for_a_part(request: &RoutedRequest) -> bool {
-    matches!(request.route.endpoint.cache, CacheRule::Respect(_))
-        && request.headers.contains_key(RANGE)
-}
 
 impl<S> Service<RoutedRequest> for Caching<S>
 where

@@ -13,5 +13,5 @@ pub mod render_errors;
 pub mod retry;
 pub mod route;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod vet;

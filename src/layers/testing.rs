@@ -39,32 +39,32 @@ use crate::upstream::{Manner, Options, UpstreamClient};
 use crate::world::{Client, Clients, Label, Proofs, Roster, Route, Site, Table, Upstream, World};
 
 mod fake;
-pub(super) use fake::{Fake, answer, code, field, send, settle, start, text};
+pub(crate) use fake::{Fake, answer, code, field, send, settle, start, text};
 
-pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-pub(super) type Answer = Result<Response<Body>, GatewayError>;
+pub(crate) type Answer = Result<Response<Body>, GatewayError>;
 
 /// What a [`Rig`] is made from.
-pub(super) struct Setup {
-    pub(super) base_url: String,
-    pub(super) cache: CacheRule,
-    pub(super) page_token: Option<PageTokenRule>,
-    pub(super) label: Option<LabelSpec>,
-    pub(super) per_day: u32,
-    pub(super) auth: AuthScheme,
-    pub(super) tokens: TokenClient,
-    pub(super) max_retries: u32,
-    pub(super) retry_budget: TpsBudget,
-    pub(super) quota: Option<(u32, u32)>,
-    pub(super) reserve: Reserve,
+pub(crate) struct Setup {
+    pub(crate) base_url: String,
+    pub(crate) cache: CacheRule,
+    pub(crate) page_token: Option<PageTokenRule>,
+    pub(crate) label: Option<LabelSpec>,
+    pub(crate) per_day: u32,
+    pub(crate) auth: AuthScheme,
+    pub(crate) tokens: TokenClient,
+    pub(crate) max_retries: u32,
+    pub(crate) retry_budget: TpsBudget,
+    pub(crate) quota: Option<(u32, u32)>,
+    pub(crate) reserve: Reserve,
     /// The names of all clients, for their metrics.
-    pub(super) clients: Vec<Arc<str>>,
+    pub(crate) clients: Vec<Arc<str>>,
     /// What the wall clock reads at first.
-    pub(super) starts: SystemTime,
+    pub(crate) starts: SystemTime,
 }
 
-pub(super) fn seconds(fresh: u64, swr: u64, sie: u64) -> CacheRule {
+pub(crate) fn seconds(fresh: u64, swr: u64, sie: u64) -> CacheRule {
     CacheRule::Override(Override {
         lifetimes: Lifetimes {
             fresh: Duration::from_secs(fresh),
@@ -79,7 +79,7 @@ pub(super) fn seconds(fresh: u64, swr: u64, sie: u64) -> CacheRule {
 }
 
 /// So many a second, in any sliding one, and nobody waits longer than `max_wait`.
-pub(super) fn label(per_second: u32, max_wait: Duration) -> LabelSpec {
+pub(crate) fn label(per_second: u32, max_wait: Duration) -> LabelSpec {
     let limit = NonZeroU32::new(per_second).unwrap();
     LabelSpec {
         id: LabelId::new("heavy"),
@@ -92,7 +92,7 @@ pub(super) fn label(per_second: u32, max_wait: Duration) -> LabelSpec {
     }
 }
 
-pub(super) fn share(client: &str) -> Share {
+pub(crate) fn share(client: &str) -> Share {
     let (client, weight) = (ClientId::new(client), Weight::MIN);
     Share { client, weight, priority: Priority::Normal, daily: None }
 }
@@ -118,20 +118,20 @@ impl Default for Setup {
 }
 
 /// An endpoint `GET /things/{id}` of one upstream, and one client.
-pub(super) struct Rig {
-    pub(super) clock: Clock,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) route: Arc<Route>,
-    pub(super) client: Arc<Client>,
-    pub(super) purges: Purges,
+pub(crate) struct Rig {
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) purges: Purges,
 }
 
 impl Rig {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|_| {})
     }
 
-    pub(super) fn with(change: impl FnOnce(&mut Setup)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
         change(&mut setup);
         let clock = Clock::starting_at(setup.starts);
@@ -151,29 +151,29 @@ impl Rig {
         Self { clock, metrics, route, client, purges: Purges::default() }
     }
 
-    pub(super) fn upstream(&self) -> &Upstream {
+    pub(crate) fn upstream(&self) -> &Upstream {
         &self.route.upstream
     }
 
     /// What is left of the second and of the day.
-    pub(super) fn left(&self) -> (usize, u32) {
+    pub(crate) fn left(&self) -> (usize, u32) {
         let label = self.route.label.as_ref().unwrap();
         let budget = self.upstream().limiter.budget(label.index);
         (budget.windows[0].remaining, budget.pool.unwrap().remaining)
     }
 
     /// Reads one series; 0 if it has not appeared.
-    pub(super) fn counted(&self, series: &str) -> u64 {
+    pub(crate) fn counted(&self, series: &str) -> u64 {
         let text = self.metrics.encode(Face::Text);
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0, |value| value.parse().unwrap())
     }
 
-    pub(super) fn spent(&self) -> u64 {
+    pub(crate) fn spent(&self) -> u64 {
         self.tokens("spent")
     }
 
-    pub(super) fn saved(&self) -> u64 {
+    pub(crate) fn saved(&self) -> u64 {
         self.tokens("saved")
     }
 
@@ -183,7 +183,7 @@ impl Rig {
         ))
     }
 
-    pub(super) fn ask(&self, method: Method, id: &str) -> RoutedRequest {
+    pub(crate) fn ask(&self, method: Method, id: &str) -> RoutedRequest {
         let key = self.route.key(None, Canonical::of(&[("id", id)], &[]));
         RoutedRequest {
             method,
@@ -201,11 +201,11 @@ impl Rig {
         }
     }
 
-    pub(super) fn get(&self) -> RoutedRequest {
+    pub(crate) fn get(&self) -> RoutedRequest {
         self.ask(Method::GET, "a")
     }
 
-    pub(super) fn fetch(&self, method: Method) -> FetchRequest {
+    pub(crate) fn fetch(&self, method: Method) -> FetchRequest {
         FetchRequest {
             method,
             route: Arc::clone(&self.route),
@@ -224,7 +224,7 @@ impl Rig {
     }
 
     /// A cache that holds bodies of up to 64 bytes.
-    pub(super) fn cached<S>(&self, inner: S) -> Caching<S> {
+    pub(crate) fn cached<S>(&self, inner: S) -> Caching<S> {
         let entries = EntryCache::new(1 << 20, self.clock.clone(), Box::new(|_| {}));
         let limits = Limits {
             max_entry_bytes: 64,
@@ -236,12 +236,12 @@ impl Rig {
     }
 
     /// A world in which this endpoint is all there is, at the root.
-    pub(super) fn world(&self) -> World {
+    pub(crate) fn world(&self) -> World {
         let site = site("", vec![Arc::clone(&self.route)]);
         self.world_of(vec![site], Clients::Anonymous(Arc::clone(&self.client)))
     }
 
-    pub(super) fn world_of(&self, sites: Vec<Site>, clients: Clients) -> World {
+    pub(crate) fn world_of(&self, sites: Vec<Site>, clients: Clients) -> World {
         World {
             clients,
             sites,
@@ -255,7 +255,7 @@ impl Rig {
         }
     }
 
-    pub(super) fn edge(&self, world: World, http: http::Request<Body>) -> EdgeRequest {
+    pub(crate) fn edge(&self, world: World, http: http::Request<Body>) -> EdgeRequest {
         EdgeRequest {
             http,
             world: Arc::new(world),
@@ -266,7 +266,7 @@ impl Rig {
 }
 
 /// Clients by their keys.
-pub(super) fn keyed(clients: &[(&str, Arc<Client>)]) -> Clients {
+pub(crate) fn keyed(clients: &[(&str, Arc<Client>)]) -> Clients {
     let proofs = Proofs {
         field: KeyField::Authorization,
         keys: clients.iter().map(|(key, _)| Fingerprint::of(key.as_bytes())).zip(0..).collect(),
@@ -277,7 +277,7 @@ pub(super) fn keyed(clients: &[(&str, Arc<Client>)]) -> Clients {
     Clients::Keyed(Box::new(Roster::new(all.collect(), proofs)))
 }
 
-pub(super) fn endpoint(id: &str, methods: Methods, path: &str) -> Endpoint {
+pub(crate) fn endpoint(id: &str, methods: Methods, path: &str) -> Endpoint {
     Endpoint {
         id: EndpointId::new(id),
         methods,
@@ -291,7 +291,7 @@ pub(super) fn endpoint(id: &str, methods: Methods, path: &str) -> Endpoint {
     }
 }
 
-pub(super) fn upstream(
+pub(crate) fn upstream(
     name: &str,
     setup: Setup,
     metrics: &Metrics,
@@ -338,7 +338,7 @@ pub(super) fn upstream(
     })
 }
 
-pub(super) fn route(upstream: &Arc<Upstream>, endpoint: Endpoint, metrics: &Metrics) -> Arc<Route> {
+pub(crate) fn route(upstream: &Arc<Upstream>, endpoint: Endpoint, metrics: &Metrics) -> Arc<Route> {
     let label = endpoint.label.as_ref();
     let (id, credential) = (upstream.id.clone(), upstream.credential.id().clone());
     let key_root = KeyRoot::new(id, credential, endpoint.id.clone(), &KeySeed::fixed());
@@ -353,7 +353,7 @@ pub(super) fn route(upstream: &Arc<Upstream>, endpoint: Endpoint, metrics: &Metr
     })
 }
 
-pub(super) fn site(mount: &str, routes: Vec<Arc<Route>>) -> Site {
+pub(crate) fn site(mount: &str, routes: Vec<Arc<Route>>) -> Site {
     let endpoints: Vec<Endpoint> = routes.iter().map(|route| route.endpoint.clone()).collect();
     let table = Table {
         spelling: Spelling::Plain,

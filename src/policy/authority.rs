@@ -39,8 +39,8 @@ fn without_default_port(authority: &[u8]) -> &[u8] {
 /// RFC 3986, section 3.2.2: letters, digits, `-._~`, sub-delims and escapes.
 fn is_reg_name(name: &[u8]) -> bool {
     // Nearly all names are of these, and looked at without a branch for each letter.
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() | (*byte == b'.') | (*byte == b'-');
-    if name.iter().fold(true, |all, byte| all & plain(byte)) {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    if name.iter().filter(|byte| plain(byte)).count() == name.len() {
         return true;
     }
     let mut bytes = name.iter();

@@ -104,11 +104,19 @@ pub struct Framing {
     /// Of the bytes that have not gone on: where the line at hand begins, and how far it was read.
     line: usize,
     seen: usize,
+    /// Where the field lines of the head at hand begin.
+    fields: usize,
     /// Heads that have gone on.
     heads: u64,
     /// The last of them had content.
     content: bool,
+    /// The fields of the last that had none, to the end of the head. What was good once is good
+    /// again, and clients that keep a connection say the same all the time.
+    good: Vec<u8>,
 }
+
+/// Longer ones are read anew.
+const LONGEST_GOOD: usize = 1024;
 
 impl Framing {
     /// At the beginning of a connection.
@@ -118,8 +126,10 @@ impl Framing {
             state: State::Start { blank: 0 },
             line: 0,
             seen: 0,
+            fields: 0,
             heads: 0,
             content: false,
+            good: Vec::new(),
         }
     }
 
@@ -228,17 +238,56 @@ impl Framing {
                 return Err(Fault::Malformed("a line ends with LF alone"));
             };
             (self.line, self.seen) = (end + 1, end + 1);
-            if let Some(content) = Self::take(&mut self.state, line, &self.limits)? {
-                self.heads += 1;
-                self.content = content != Content::Length(0);
-                self.state = match content {
-                    Content::Length(length) => State::Content(length),
-                    Content::Chunked => State::Chunked(Chunks::default()),
-                };
-                (self.line, self.seen) = (0, 0);
+            let begins = matches!(self.state, State::Start { .. }) && !line.is_empty();
+            let content = Self::take(&mut self.state, line, &self.limits)?;
+            if begins {
+                self.fields = end + 1;
+                if let Some(end) = self.ends_as_the_last(bytes) {
+                    self.bounded(end)?;
+                    self.passed(Content::Length(0));
+                    return Ok(end);
+                }
+            }
+            if let Some(content) = content {
+                self.remember(content, bytes.get(self.fields..=end).unwrap_or_default());
+                self.passed(content);
                 return Ok(end + 1);
             }
         }
+    }
+
+    fn passed(&mut self, content: Content) {
+        self.heads += 1;
+        self.content = content != Content::Length(0);
+        self.state = match content {
+            Content::Length(length) => State::Content(length),
+            Content::Chunked => State::Chunked(Chunks::default()),
+        };
+        (self.line, self.seen) = (0, 0);
+    }
+
+    /// Where the head ends whose request line has been read, if its fields are the last one's. The
+    /// version has to be one in which they are good.
+    fn ends_as_the_last(&self, bytes: &[u8]) -> Option<usize> {
+        let State::Fields(Head { line: RequestLine { minor: 1 }, .. }) = self.state else {
+            return None;
+        };
+        let rest = bytes.get(self.fields..)?;
+        let same = !self.good.is_empty() && rest.starts_with(&self.good);
+        same.then_some(self.fields + self.good.len())
+    }
+
+    fn remember(&mut self, content: Content, fields: &[u8]) {
+        self.good.clear();
+        let is_first_version = matches!(&self.state, State::Fields(head) if head.line.minor == 1);
+        if content == Content::Length(0) && is_first_version && fields.len() <= LONGEST_GOOD {
+            self.good.extend_from_slice(fields);
+        }
+    }
+
+    /// Gives back what is only kept to be quick.
+    pub fn give_back(&mut self) {
+        self.good = Vec::new();
     }
 
     /// One more line; the content's bounds after the last.

@@ -115,8 +115,8 @@ fn json_millis<const N: usize>(out: &mut Vec<u8>, before: &[u8; N], value: Optio
 /// RFC 8259, section 7. Nearly every value has nothing to escape and is copied whole.
 fn push_escaped(out: &mut Vec<u8>, value: &str) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    // Without a branch for each byte, so that many are looked at together.
-    if !value.bytes().fold(false, |any, byte| any | needs_escape(byte)) {
+    // All are counted, so that many bytes are looked at together.
+    if value.bytes().filter(|byte| needs_escape(*byte)).count() == 0 {
         out.extend_from_slice(value.as_bytes());
         return;
     }
@@ -138,7 +138,7 @@ fn push_escaped(out: &mut Vec<u8>, value: &str) {
 }
 
 fn needs_escape(byte: u8) -> bool {
-    (byte < 0x20) | (byte == 0x7f) | (byte == b'"') | (byte == b'\\')
+    byte < 0x20 || byte == 0x7f || byte == b'"' || byte == b'\\'
 }
 
 /// Control characters become `?`: a value must not draw on the terminal or forge a line.

@@ -18,7 +18,7 @@ use super::{AccessLine, Format};
 /// Bytes that wait for the sink; as many again may be on their way into it.
 const MAX_PENDING: usize = 1024 * 1024;
 /// A batch of this size is written at once,
-const BATCH: usize = 32 * 1024;
+const BATCH: usize = 256 * 1024;
 /// a smaller one after this long.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// Longest [`AccessLog::flush`] waits for a sink that does not take its bytes.

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::HeaderValue;
 use http::header::{IF_NONE_MATCH, SET_COOKIE};
+use http::{HeaderValue, Method};
 
 use super::*;
 use crate::layers::testing::{Fake, Rig, SECOND, answer, code, field, seconds, send, text};

@@ -17,7 +17,7 @@ use crate::http::Body;
 type Reply<R> = dyn Fn(usize, R) -> BoxFuture<'static, Answer> + Send + Sync;
 
 /// Stands for everything below a layer: counts what arrives, and answers as told.
-pub(in crate::layers) struct Fake<R> {
+pub(crate) struct Fake<R> {
     calls: Arc<AtomicUsize>,
     reply: Arc<Reply<R>>,
 }
@@ -30,14 +30,14 @@ impl<R> Clone for Fake<R> {
 
 impl<R> Fake<R> {
     /// `reply` gets the number of the call, from 0, within `call` itself.
-    pub(in crate::layers) fn new<F>(reply: impl Fn(usize, R) -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn new<F>(reply: impl Fn(usize, R) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Answer> + Send + 'static,
     {
         Self { calls: Arc::default(), reply: Arc::new(move |n, r| reply(n, r).boxed()) }
     }
 
-    pub(in crate::layers) fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 }
@@ -56,7 +56,7 @@ impl<R> Service<R> for Fake<R> {
     }
 }
 
-pub(in crate::layers) fn answer(
+pub(crate) fn answer(
     status: u16,
     fields: &[(&'static str, &str)],
     body: impl Into<Body>,
@@ -71,21 +71,21 @@ pub(in crate::layers) fn answer(
 }
 
 /// The code of an error, or `ok`.
-pub(in crate::layers) fn code(answer: &Answer) -> &'static str {
+pub(crate) fn code(answer: &Answer) -> &'static str {
     answer.as_ref().map_or_else(|error| error.row().code, |_| "ok")
 }
 
 /// A field's text, or nothing.
-pub(in crate::layers) fn field<'a, B>(answer: &'a Response<B>, name: &str) -> &'a str {
+pub(crate) fn field<'a, B>(answer: &'a Response<B>, name: &str) -> &'a str {
     answer.headers().get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-pub(in crate::layers) async fn text(answer: Response<Body>) -> String {
+pub(crate) async fn text(answer: Response<Body>) -> String {
     let whole = answer.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(whole.to_vec()).unwrap()
 }
 
-pub(in crate::layers) async fn send<S, R>(service: &S, request: R) -> Result<S::Response, S::Error>
+pub(crate) async fn send<S, R>(service: &S, request: R) -> Result<S::Response, S::Error>
 where
     S: Service<R> + Clone,
 {
@@ -93,7 +93,7 @@ where
 }
 
 /// Sends in a task of its own, so that it runs whether somebody waits or not.
-pub(in crate::layers) fn start<S, R>(
+pub(crate) fn start<S, R>(
     service: &S,
     request: R,
 ) -> tokio::task::JoinHandle<Result<S::Response, S::Error>>
@@ -105,7 +105,7 @@ where
 }
 
 /// Lets everything run that can.
-pub(in crate::layers) async fn settle() {
+pub(crate) async fn settle() {
     for _ in 0..32 {
         tokio::task::yield_now().await;
     }

@@ -370,6 +370,40 @@ proptest! {
         prop_assert_eq!(passed, in_pieces);
     }
 
+    /// What is known from the request before changes nothing about the next.
+    #[test]
+    fn what_was_good_before_is_judged_as_if_it_were_new(
+        parts in prop::collection::vec((
+            prop::sample::select(vec![
+                "GET / HTTP/1.1\r\n", "GET /x HTTP/1.0\r\n", "POST / HTTP/1.1\r\n", "GET / HTTP/1.9\r\n",
+                "\r\nGET / HTTP/1.1\r\n", "GET / HTTP/2.0\r\n",
+            ]),
+            prop::sample::select(vec![
+                "Host: a\r\n\r\n", "Host: a\r\nx: y\r\n\r\n", "\r\n", "Host: a\r\nx : y\r\n\r\n",
+                "Host: a\r\nContent-Length: 0\r\n\r\n", "Host: a\r\nContent-Length: 2\r\n\r\nab",
+                "Host: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Host: a\r\n\n",
+            ]),
+        ), 1..8),
+    ) {
+        let text: String = parts.iter().flat_map(|(line, rest)| [*line, *rest]).collect();
+        let read = |forgets: bool| {
+            let mut framing = Framing::new(LIMITS);
+            let (mut held, mut verdicts) = (text.clone().into_bytes(), Vec::new());
+            loop {
+                if forgets {
+                    framing.give_back();
+                }
+                let verdict = framing.next(&mut held);
+                held.drain(..verdict.pass);
+                verdicts.push((verdict, framing.heads(), framing.had_content()));
+                if verdict.pass == 0 {
+                    return (verdicts, held);
+                }
+            }
+        };
+        prop_assert_eq!(read(false), read(true));
+    }
+
     /// No bytes make it panic, and what goes on is never more than came.
     #[test]
     fn anything_at_all_is_judged(mut bytes in prop::collection::vec(any::<u8>(), 0..600)) {
@@ -377,4 +411,20 @@ proptest! {
         let length = bytes.len();
         prop_assert!(framing.feed(&mut bytes).pass <= length);
     }
+}
+
+#[test]
+fn the_same_fields_are_not_read_again() {
+    let head = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\nx: y\r\n\r\n");
+    let mut framing = Framing::new(LIMITS);
+    for target in ["/one", "/another"] {
+        let mut bytes = head(target).into_bytes();
+        assert_eq!(framing.feed(&mut bytes).pass, bytes.len());
+        assert_eq!(framing.good, b"Host: a\r\nx: y\r\n\r\n");
+    }
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "x: 0123456789\r\n".repeat(80));
+    let limits = HeadLimits { fields: 100, ..LIMITS };
+    let mut framing = Framing::new(limits);
+    assert_eq!(framing.feed(&mut many.clone().into_bytes()).pass, many.len());
+    assert!(framing.good.is_empty(), "long ones are not kept");
 }

@@ -92,6 +92,7 @@ impl<I> Guard<I> {
     /// Gives back what it needs for nothing.
     pub(super) fn gives_back(&mut self) {
         self.held.shrink_to_fit();
+        self.framing.give_back();
     }
 
     fn judge_held(&mut self) {

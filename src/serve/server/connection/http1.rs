@@ -32,6 +32,7 @@ const HYPER_FIELDS: usize = 100;
 pub(super) const PARK_AFTER: Duration = Duration::from_millis(300);
 
 /// What becomes of a connection that hyper had.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is returned")]
 enum Next<I> {
     /// It needs hyper no longer.
     Rests(Guard<Metered<I>>),

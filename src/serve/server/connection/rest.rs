@@ -28,6 +28,15 @@ pub(super) enum Rested {
     Stalled,
 }
 
+/// What there is to do about what has come.
+enum Next {
+    /// It has not come yet.
+    Nothing,
+    /// To send this body, after the head that was prepared.
+    Answer(Bytes),
+    NeedsHyper,
+}
+
 /// See the module.
 pub(super) struct Rest<'c, S> {
     server: &'c Server<S>,
@@ -70,29 +79,32 @@ impl<'c, S> Rest<'c, S> {
                 }
                 () = closing.as_mut() => return Rested::Ends,
             }
-            while let Some(answered) = self.next(guard) {
-                let Some(body) = answered else { return Rested::NeedsHyper };
-                if let Err(rested) = self.send(guard, body).await {
-                    return rested;
+            loop {
+                match self.next(guard) {
+                    Next::Nothing => break,
+                    Next::NeedsHyper => return Rested::NeedsHyper,
+                    Next::Answer(body) => {
+                        if let Err(rested) = self.send(guard, body).await {
+                            return rested;
+                        }
+                    }
                 }
             }
         }
     }
 
-    /// The body of the next answer, if what came can be answered at once; its head is prepared.
-    /// Nothing when nothing has come.
-    fn next<I: Wire>(&mut self, guard: &mut Guard<Metered<I>>) -> Option<Option<Bytes>> {
+    fn next<I: Wire>(&mut self, guard: &mut Guard<Metered<I>>) -> Next {
         let body = match guard.next() {
-            Came::Nothing => return None,
+            Came::Nothing => return Next::Nothing,
             Came::Bare(request) => self.answer(request),
             Came::Other => None,
         };
-        if body.is_some() {
+        if let Some(body) = body {
             guard.is_answered();
-        } else {
-            guard.hands_on();
+            return Next::Answer(body);
         }
-        Some(body)
+        guard.hands_on();
+        Next::NeedsHyper
     }
 
     fn answer(&mut self, request: Bare<'_>) -> Option<Bytes> {
