@@ -17,7 +17,7 @@ use tower::Service;
 
 use crate::clock::Clock;
 use crate::http::Body;
-use crate::policy::breaker::Rules;
+use crate::policy::breaker::{Company, Rules};
 use crate::policy::reach::{Place, Reach};
 use crate::policy::trust::Trust;
 
@@ -159,6 +159,11 @@ impl UpstreamClient {
         self.fleet.is_many().then(|| Trail(Arc::new(AtomicU64::new(NOBODY))))
     }
 
+    /// Whether there are others than the one that was asked last; none known = there is but one.
+    pub fn others(&self, trail: Option<&Trail>) -> Company {
+        trail.map_or(Company::Alone, |trail| self.fleet.others(trail))
+    }
+
     /// The replicas, for the status page.
     pub fn status(&self) -> Vec<ReplicaStatus> {
         self.fleet.status()
@@ -178,7 +183,7 @@ impl Service<Request<Full<Bytes>>> for UpstreamClient {
         let fleet = Arc::clone(&self.fleet);
         Box::pin(async move {
             let trail = request.extensions().get::<Manner>().and_then(|m| m.trail.clone());
-            let (replica, going) = fleet.pick(trail.as_ref())?;
+            let (replica, going) = fleet.pick(trail.as_ref(), request.method())?;
             replica.send(request, going).await
         })
     }

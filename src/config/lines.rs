@@ -18,6 +18,46 @@ pub(super) fn at(text: &str, byte: usize) -> usize {
     1 + text.bytes().take(byte).filter(|byte| *byte == b'\n').count()
 }
 
+/// The paths of all numbers that no value of ours can hold: TOML's grammar has no largest number.
+pub(super) fn too_large(table: &DeTable<'_>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        too_large_at(key.get_ref().to_string(), value.get_ref(), &mut found);
+    }
+    found
+}
+
+fn too_large_at(path: String, value: &DeValue<'_>, found: &mut Vec<String>) {
+    let fits = match value {
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).is_ok(),
+        DeValue::Float(number) => {
+            let text = number.as_str();
+            text.contains("inf") || !text.parse::<f64>().is_ok_and(f64::is_infinite)
+        }
+        DeValue::Table(table) => {
+            for (key, value) in table {
+                too_large_at(join(&path, key.get_ref()), value.get_ref(), found);
+            }
+            true
+        }
+        DeValue::Array(rows) => {
+            for (index, row) in rows.iter().enumerate() {
+                let name = id(row.get_ref()).unwrap_or_else(|| index.to_string());
+                too_large_at(format!("{path}[{name}]"), row.get_ref(), found);
+            }
+            true
+        }
+        _ => true,
+    };
+    if !fits {
+        found.push(path);
+    }
+}
+
+fn id(row: &DeValue<'_>) -> Option<String> {
+    row.as_table()?.get("id")?.get_ref().as_str().map(ToOwned::to_owned)
+}
+
 struct Lines {
     ends: Vec<usize>,
     found: BTreeMap<String, usize>,
@@ -42,9 +82,7 @@ impl Lines {
 
     fn rows(&mut self, path: &str, rows: &DeArray<'_>) {
         for (index, row) in rows.iter().enumerate() {
-            let id = row.get_ref().as_table().and_then(|row| row.get("id"));
-            let id = id.and_then(|id| id.get_ref().as_str()).map(ToOwned::to_owned);
-            for name in [Some(index.to_string()), id].into_iter().flatten() {
+            for name in [Some(index.to_string()), id(row.get_ref())].into_iter().flatten() {
                 let path = format!("{path}[{name}]");
                 self.note(path.clone(), row.span().start);
                 self.value(&path, row.get_ref());

@@ -115,8 +115,14 @@ fn parse(text: &str, report: &mut Report) -> Option<Table> {
         report.push(line, error.message().to_owned());
     }
     report.places.lines = lines::of(text, document.get_ref());
-    let table = if errors.is_empty() { text.parse::<Table>().ok() } else { None };
-    if table.is_none() && errors.is_empty() {
+    let too_large = lines::too_large(document.get_ref());
+    for path in &too_large {
+        // Not quoted: it may be a secret without its quotation marks.
+        report.misshapen(path, "is a number beyond 64 bits", None);
+    }
+    let is_good = errors.is_empty() && too_large.is_empty();
+    let table = if is_good { text.parse::<Table>().ok() } else { None };
+    if table.is_none() && is_good {
         report.push(None, "is not TOML".into());
     }
     table

@@ -15,6 +15,7 @@ mod clients;
 mod limits;
 mod proxy;
 mod tls;
+mod token_url;
 mod upstream;
 
 pub(crate) use cache::{CacheMode, CacheRule, PageToken, RefreshAhead, SetCookie, Whole};

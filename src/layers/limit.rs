@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use tokio::sync::Semaphore;
 use tower::{Layer, Service};
 
 use crate::clock::Clock;
@@ -28,12 +29,20 @@ use crate::world::{Label, Upstream};
 #[derive(Clone, Debug)]
 pub struct LimitLayer {
     clock: Clock,
+    abandoned: Abandoned,
 }
+
+/// Room for requests that have left and that nobody waits for any more. They are nobody's requests
+/// in flight, so `server.max_in_flight` does not hold them.
+type Abandoned = Arc<Semaphore>;
+
+/// So many of them at a time; further ones are broken off.
+const MAX_ABANDONED: usize = 1024;
 
 impl LimitLayer {
     /// Measures waits by this clock.
     pub fn new(clock: Clock) -> Self {
-        Self { clock }
+        Self { clock, abandoned: Arc::new(Semaphore::new(MAX_ABANDONED)) }
     }
 }
 
@@ -41,7 +50,7 @@ impl<S> Layer<S> for LimitLayer {
     type Service = Limit<S>;
 
     fn layer(&self, inner: S) -> Limit<S> {
-        Limit { inner, clock: self.clock.clone() }
+        Limit { inner, clock: self.clock.clone(), abandoned: Arc::clone(&self.abandoned) }
     }
 }
 
@@ -50,6 +59,7 @@ impl<S> Layer<S> for LimitLayer {
 pub struct Limit<S> {
     inner: S,
     clock: Clock,
+    abandoned: Abandoned,
 }
 
 impl<S> Service<FetchRequest> for Limit<S>
@@ -71,7 +81,7 @@ where
     fn call(&mut self, request: FetchRequest) -> Self::Future {
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(limited(inner, request, self.clock.clone()))
+        Box::pin(limited(inner, request, self.clock.clone(), Arc::clone(&self.abandoned)))
     }
 }
 
@@ -79,6 +89,7 @@ async fn limited<S>(
     mut inner: S,
     mut request: FetchRequest,
     clock: Clock,
+    abandoned: Abandoned,
 ) -> Result<Response<Body>, GatewayError>
 where
     S: Service<FetchRequest, Response = Response<Body>, Error = GatewayError> + Send + 'static,
@@ -103,17 +114,19 @@ where
             Err(error) => Err(spending.failed(error)),
         }
     };
-    Way { rest: Some(Box::pin(way)), departure }.await
+    Way { rest: Some(Box::pin(way)), departure, abandoned }.await
 }
 
 type Answer = Result<Response<Body>, GatewayError>;
 
 /// A request with its token. Given up before it has left, it costs nothing; afterwards it goes on
 /// to its answer without those who asked, so that what is counted as spent is what the upstream
-/// has seen, and a connection is not torn down for it.
+/// has seen, and a connection is not torn down for it. Where too many go on like that it is broken
+/// off: its token is spent all the same, and only the upstream's word on it is lost.
 struct Way {
     rest: Option<BoxFuture<'static, Answer>>,
     departure: Departure,
+    abandoned: Abandoned,
 }
 
 impl Future for Way {
@@ -134,8 +147,12 @@ impl Drop for Way {
     fn drop(&mut self) {
         if let Some(rest) = self.rest.take().filter(|_| self.departure.has_left())
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && let Ok(room) = Arc::clone(&self.abandoned).try_acquire_owned()
         {
-            runtime.spawn(rest);
+            runtime.spawn(async move {
+                let _room = room;
+                rest.await
+            });
         }
     }
 }

@@ -12,6 +12,7 @@ use tower::{Layer, Service};
 
 use crate::error::GatewayError;
 use crate::http::Body;
+use crate::policy::breaker::Company;
 use crate::policy::feedback::Throttle;
 use crate::policy::retry::{Attempt, Once, Tried, Verdict, judge};
 use crate::request::{FetchRequest, Spent};
@@ -78,7 +79,9 @@ where
     let mut outcome = loop {
         let outcome = inner.call(request.clone()).await;
         spent.0 += cost(&outcome, request.route.label.is_some());
-        match judge(attempt(&outcome, &upstream.retry_on), &request.method, &tried) {
+        let others = || upstream.client.others(request.manner.trail.as_ref());
+        let attempt = attempt(&outcome, &upstream.retry_on, others);
+        match judge(attempt, &request.method, &tried) {
             Verdict::Accept => break outcome,
             Verdict::Reauthorize => {
                 tried.reauthorized = Once::Already;
@@ -128,7 +131,11 @@ fn asks_for_patience(outcome: &Result<Response<Body>, GatewayError>) -> bool {
     })
 }
 
-fn attempt(outcome: &Result<Response<Body>, GatewayError>, retry_on: &[StatusCode]) -> Attempt {
+fn attempt(
+    outcome: &Result<Response<Body>, GatewayError>,
+    retry_on: &[StatusCode],
+    others: impl Fn() -> Company,
+) -> Attempt {
     match outcome {
         Ok(answer) if retry_on.contains(&answer.status()) => Attempt::Stumbled,
         Ok(answer) => Attempt::Answered {
@@ -136,6 +143,10 @@ fn attempt(outcome: &Result<Response<Body>, GatewayError>, retry_on: &[StatusCod
             throttle: answer.extensions().get::<Throttle>().copied(),
         },
         Err(GatewayError::Upstream(error)) if error.was_kept_too_long() => Attempt::Stale,
+        Err(GatewayError::Upstream(error)) if error.is_unfit() => Attempt::Unfit(others()),
+        Err(GatewayError::Upstream(error)) if error.is_retryable() && error.never_sent() => {
+            Attempt::Unsent(others())
+        }
         Err(GatewayError::Upstream(error)) if error.is_retryable() => Attempt::Lost,
         Err(_) => Attempt::Failed,
     }

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::error::GatewayError;
 use crate::http::Body;
 use crate::metrics::{Face, Metrics};
+use crate::policy::breaker::Rules;
 use crate::policy::cache_key::{KeyRoot, KeySeed};
 use crate::policy::certificate::Holders;
 use crate::policy::credential::{AuthScheme, CredentialId};
@@ -27,15 +28,17 @@ use crate::policy::identity::KeyField;
 use crate::policy::listing::Extent;
 use crate::policy::params::Canonical;
 use crate::policy::quota::{LabelId, LabelSpec, Mode, PoolId, PoolSpec, WindowSpec};
+use crate::policy::reach::{Place, Reach};
 use crate::policy::route::RouteTable;
 use crate::policy::share::{ClientId, Reserve, Share};
+use crate::policy::trust::Trust;
 use crate::request::{EdgeRequest, FetchRequest, Record, RoutedRequest, Urgency};
 use crate::secret::Fingerprint;
 use crate::store::cache::EntryCache;
 use crate::store::credential::{Credential, TokenClient};
 use crate::store::limiter::Limiter;
 use crate::store::purges::Purges;
-use crate::upstream::{Manner, Options, UpstreamClient};
+use crate::upstream::{Counts, Manner, Options, UpstreamClient};
 use crate::world::{Client, Clients, Label, Proofs, Roster, Route, Site, Table, Upstream, World};
 
 mod fake;
@@ -55,6 +58,8 @@ pub(crate) struct Setup {
     pub(crate) auth: AuthScheme,
     pub(crate) tokens: TokenClient,
     pub(crate) max_retries: u32,
+    /// How many replicas there are.
+    pub(crate) replicas: usize,
     pub(crate) retry_budget: TpsBudget,
     pub(crate) quota: Option<(u32, u32)>,
     pub(crate) reserve: Reserve,
@@ -108,6 +113,7 @@ impl Default for Setup {
             auth: AuthScheme::None,
             tokens: Arc::new(|_| Box::pin(async { Err("refused") })),
             max_retries: 1,
+            replicas: 1,
             retry_budget: TpsBudget::new(10 * SECOND, 1, 0.2),
             quota: None,
             reserve: Reserve::default(),
@@ -329,13 +335,36 @@ pub(crate) fn upstream(
         limiter,
         labels,
         pools: vec![pool],
-        client: UpstreamClient::new(options).unwrap(),
+        client: UpstreamClient::to(
+            name,
+            reach(options, setup.replicas),
+            clock.clone(),
+            Counts::default(),
+        )
+        .unwrap(),
         max_retries: setup.max_retries,
         retry_on: vec![StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE],
         refresh_failures: crate::telemetry::Rare::new(SECOND),
         retry_budget: setup.retry_budget,
         retries: metrics.retries(name),
     })
+}
+
+/// So many replicas, none of which is ever left alone; one is where each request says.
+fn reach(options: Options, replicas: usize) -> Reach {
+    let place = |n| {
+        let url: http::Uri = format!("http://replica{n}.test").parse().unwrap();
+        Place { authority: url.authority().unwrap().clone(), url, egress: None }
+    };
+    Reach {
+        options,
+        trust: Trust::default(),
+        places: (0..replicas).filter(|_| replicas > 1).map(place).collect(),
+        resolve: None,
+        breaker: Rules { failures: u32::MAX, open: SECOND, open_max: SECOND },
+        health: None,
+        faults: Vec::new(),
+    }
 }
 
 pub(crate) fn route(upstream: &Arc<Upstream>, endpoint: Endpoint, metrics: &Metrics) -> Arc<Route> {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use http::Method;
+
 /// The figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -11,6 +13,17 @@ pub struct Rules {
     pub open: Duration,
     /// Doubled with every probe that fails, up to this.
     pub open_max: Duration,
+}
+
+impl Rules {
+    /// Longest that one is left alone.
+    fn longest(&self, company: Company) -> Duration {
+        let most = match company {
+            Company::Others => self.open_max,
+            Company::Alone => self.open_max.min(ALONE_MAX),
+        };
+        most.max(self.open)
+    }
 }
 
 /// What a failure says about a replica.
@@ -49,6 +62,22 @@ pub enum Admission {
     Probe,
     /// Not before that.
     Not(Instant),
+}
+
+/// Whether a request may be risked on one that has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Risk {
+    /// If it is lost it is asked again elsewhere.
+    Repeatable,
+    /// If it is lost it is lost.
+    Once,
+}
+
+impl Risk {
+    /// RFC 9110, section 9.2.2: what is idempotent may be repeated.
+    pub fn of(method: &Method) -> Self {
+        if method.is_idempotent() { Self::Repeatable } else { Self::Once }
+    }
 }
 
 /// What changed.
@@ -102,11 +131,19 @@ impl Breaker {
     }
 
     /// Whether a request may go now.
-    pub fn admits(&self, company: Company, now: Instant) -> Admission {
+    pub fn admits(&self, company: Company, risk: Risk, rules: &Rules, now: Instant) -> Admission {
         match self.state {
             State::Closed => Admission::Go,
-            State::Open(until) if until <= now => Admission::Probe,
-            State::Open(until) => Admission::Not(until),
+            State::Open(until) => {
+                let due = self.due(until, company, rules);
+                let due = match (company, risk) {
+                    // Others are there for it. Where nothing but such requests comes, one has to
+                    // find out all the same, or it would never be asked again.
+                    (Company::Others, Risk::Once) => due + rules.open_max,
+                    (Company::Others, Risk::Repeatable) | (Company::Alone, _) => due,
+                };
+                if due <= now { Admission::Probe } else { Admission::Not(due) }
+            }
             State::HalfOpen(since) => match (company, since + WHILE_PROBING) {
                 (Company::Alone, until) if until <= now => Admission::Probe,
                 (Company::Alone, until) => Admission::Not(until),
@@ -142,11 +179,7 @@ impl Breaker {
                 if (blame, company) == (Blame::Faulty, Company::Alone) {
                     return self.succeeded();
                 }
-                let most = match company {
-                    Company::Others => rules.open_max,
-                    Company::Alone => rules.open_max.min(ALONE_MAX),
-                };
-                self.open((self.span * 2).clamp(rules.open, most.max(rules.open)), now)
+                self.open((self.span * 2).clamp(rules.open, rules.longest(company)), now)
             }
             // What had left before it was found out tells nothing new.
             State::Open(_) | State::HalfOpen(_) => Turn::None,
@@ -172,6 +205,12 @@ impl Breaker {
         }
     }
 
+    /// Who was left alone while there were others is not left alone as long if they are gone.
+    fn due(&self, until: Instant, company: Company, rules: &Rules) -> Instant {
+        let beyond = self.span.saturating_sub(rules.longest(company));
+        until.checked_sub(beyond).unwrap_or(until)
+    }
+
     fn open(&mut self, span: Duration, now: Instant) -> Turn {
         (self.state, self.span) = (State::Open(now + span), span);
         Turn::Opened(span)
@@ -179,124 +218,4 @@ impl Breaker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-    const RULES: Rules = Rules { failures: 3, open: SECOND, open_max: Duration::from_secs(3) };
-
-    /// A row of failures, and whether they open it.
-    fn opens(row: &[Blame], company: Company) -> bool {
-        let (mut breaker, now) = (Breaker::default(), now());
-        for blame in row {
-            breaker.failed(*blame, company, Role::Regular, &RULES, now);
-        }
-        !breaker.is_closed()
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "any instant does")]
-    pub(super) fn now() -> Instant {
-        Instant::now()
-    }
-
-    #[test]
-    fn where_there_is_no_other_the_pause_has_a_shorter_end() {
-        let rules = Rules { open_max: Duration::from_secs(60), ..RULES };
-        for (company, longest) in [(Company::Alone, 10), (Company::Others, 60)] {
-            let (mut breaker, mut at) = (Breaker::default(), now());
-            let mut last = Duration::ZERO;
-            for _ in 0..3 {
-                breaker.failed(Blame::Absent, company, Role::Regular, &rules, at);
-            }
-            for _ in 0..10 {
-                breaker.probes(at);
-                at += SECOND;
-                if let Turn::Opened(span) =
-                    breaker.failed(Blame::Absent, company, Role::Probe, &rules, at)
-                {
-                    last = span;
-                }
-            }
-            assert_eq!(last, Duration::from_secs(longest), "{company:?}");
-        }
-    }
-
-    #[test]
-    fn alone_it_must_be_absent_and_among_others_any_failure_counts() {
-        use Blame::{Absent, Faulty};
-        for (row, alone, others) in [
-            (&[Absent, Absent][..], false, false),
-            (&[Absent, Absent, Absent][..], true, true),
-            (&[Faulty, Faulty, Faulty][..], false, true),
-            (&[Absent, Absent, Faulty][..], false, true),
-            (&[Faulty, Absent, Absent, Absent][..], true, true),
-        ] {
-            assert_eq!(opens(row, Company::Alone), alone, "{row:?}");
-            assert_eq!(opens(row, Company::Others), others, "{row:?}");
-        }
-    }
-
-    #[test]
-    fn one_probe_finds_out_and_waits_double_up_to_the_most() {
-        let (mut breaker, mut at) = (Breaker::default(), now());
-        let fail = |breaker: &mut Breaker, role, at| {
-            breaker.failed(Blame::Absent, Company::Alone, role, &RULES, at)
-        };
-        fail(&mut breaker, Role::Regular, at);
-        fail(&mut breaker, Role::Regular, at);
-        assert_eq!(fail(&mut breaker, Role::Regular, at), Turn::Opened(SECOND));
-        for span in [1, 2, 3, 3] {
-            assert_eq!(fail(&mut breaker, Role::Regular, at), Turn::None, "a straggler");
-            let until = at + span * SECOND;
-            assert_eq!(breaker.admits(Company::Alone, until - SECOND / 2), Admission::Not(until));
-            assert_eq!(breaker.admits(Company::Alone, until), Admission::Probe);
-            breaker.probes(until);
-            assert_eq!(
-                breaker.admits(Company::Alone, until),
-                Admission::Not(until + WHILE_PROBING)
-            );
-            at = until;
-            let longer = (2 * span * SECOND).min(3 * SECOND);
-            assert_eq!(fail(&mut breaker, Role::Probe, at), Turn::Opened(longer));
-        }
-        breaker.probes(at);
-        breaker.released(at);
-        assert_eq!(breaker.admits(Company::Alone, at), Admission::Probe, "it came to nothing");
-        breaker.probes(at);
-        assert_eq!(breaker.succeeded(), Turn::Closed);
-        assert_eq!(breaker.succeeded(), Turn::None);
-        assert_eq!(breaker.admits(Company::Alone, at), Admission::Go);
-    }
-
-    #[test]
-    fn a_probe_that_takes_long_holds_nobody_up_who_has_nowhere_else_to_go() {
-        use Admission::{Not, Probe};
-        let (mut breaker, at) = (Breaker::default(), now());
-        breaker.probes(at);
-        let (soon, later) = (at + WHILE_PROBING / 2, at + WHILE_PROBING);
-        for (company, now, expected) in [
-            (Company::Alone, soon, Not(later)),
-            (Company::Alone, later, Probe),
-            (Company::Others, soon, Not(soon + WHILE_PROBING)),
-            (Company::Others, later, Not(later + WHILE_PROBING)),
-        ] {
-            assert_eq!(breaker.admits(company, now), expected, "{company:?}");
-        }
-        // One a second, however many wait.
-        breaker.probes(later);
-        assert_eq!(breaker.admits(Company::Alone, later), Not(later + WHILE_PROBING));
-        assert_eq!(breaker.succeeded(), Turn::Closed, "whichever of them has an answer");
-    }
-
-    #[test]
-    fn a_success_begins_the_row_anew() {
-        let (mut breaker, at) = (Breaker::default(), now());
-        for _ in 0..9 {
-            for _ in 0..2 {
-                let turn = breaker.failed(Blame::Absent, Company::Alone, Role::Regular, &RULES, at);
-                assert_eq!(turn, Turn::None);
-            }
-            breaker.succeeded();
-        }
-    }
-}
+mod tests;

@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 
+use super::breaker::Company;
 use super::feedback::Throttle;
 
 /// How an attempt ended, as far as a retry is concerned.
@@ -18,6 +19,11 @@ pub enum Attempt {
     Stumbled,
     /// It did not answer, and asking again may help.
     Lost,
+    /// There was no connection: the request has certainly not left, and asking again may help.
+    Unsent(Company),
+    /// The same, and whoever was asked would not do better in a moment: its TLS is not to our
+    /// liking.
+    Unfit(Company),
     /// The same, on a connection that was kept and most likely closed just then: a new one would
     /// have done.
     Stale,
@@ -52,10 +58,18 @@ pub struct Tried {
 /// Decides.
 ///
 /// RFC 9110, section 9.2.2: only idempotent methods are repeated without knowing that the first
-/// request was not acted on. A 401 is such knowledge, whatever the method.
+/// request was not acted on. A 401 is such knowledge, whatever the method, and so is that there
+/// was no connection.
 pub fn judge(attempt: Attempt, method: &Method, tried: &Tried) -> Verdict {
     let again = method.is_idempotent() && tried.retries_left > 0;
     match attempt {
+        // RFC 9110, section 9.2.2: that is certainty enough. Whoever is alone and not there is
+        // hardly back in a moment: that is tried for what may be repeated anyway.
+        Attempt::Unsent(Company::Others) | Attempt::Unfit(Company::Others)
+            if tried.retries_left > 0 =>
+        {
+            Verdict::Retry
+        }
         // RFC 9112, section 9.3.1: such a close says nothing about the request.
         Attempt::Stale if method.is_idempotent() && tried.reconnected == Once::NotYet => {
             Verdict::Reconnect
@@ -71,6 +85,7 @@ pub fn judge(attempt: Attempt, method: &Method, tried: &Tried) -> Verdict {
         }
         | Attempt::Stumbled
         | Attempt::Lost
+        | Attempt::Unsent(Company::Alone)
         | Attempt::Stale
             if again =>
         {
@@ -79,6 +94,8 @@ pub fn judge(attempt: Attempt, method: &Method, tried: &Tried) -> Verdict {
         Attempt::Answered { .. }
         | Attempt::Stumbled
         | Attempt::Lost
+        | Attempt::Unsent(_)
+        | Attempt::Unfit(_)
         | Attempt::Stale
         | Attempt::Failed => Verdict::Accept,
     }
@@ -118,6 +135,15 @@ mod tests {
             (Attempt::Stumbled, Method::POST, 1, Once::NotYet, Accept),
             (Attempt::Lost, Method::GET, 1, Once::NotYet, Retry),
             (Attempt::Lost, Method::PATCH, 1, Once::NotYet, Accept),
+            (Attempt::Unsent(Company::Alone), Method::GET, 1, Once::NotYet, Retry),
+            (Attempt::Unsent(Company::Alone), Method::PATCH, 1, Once::NotYet, Accept),
+            (Attempt::Unsent(Company::Others), Method::GET, 1, Once::NotYet, Retry),
+            (Attempt::Unsent(Company::Others), Method::PATCH, 1, Once::NotYet, Retry),
+            (Attempt::Unsent(Company::Others), Method::PATCH, 0, Once::NotYet, Accept),
+            (Attempt::Unfit(Company::Alone), Method::GET, 1, Once::NotYet, Accept),
+            (Attempt::Unfit(Company::Others), Method::GET, 1, Once::NotYet, Retry),
+            (Attempt::Unfit(Company::Others), Method::POST, 1, Once::NotYet, Retry),
+            (Attempt::Unfit(Company::Others), Method::POST, 0, Once::NotYet, Accept),
             (Attempt::Failed, Method::GET, 1, Once::NotYet, Accept),
         ] {
             let reconnected = Once::Already;

@@ -119,7 +119,7 @@ fn house(rule: &CacheRule, callers: Callers, quota: Option<(u32, u32)>) -> House
     let house = House { rig, witness, written, parts, stack, express };
     house.store("/things/plain", 200, "plain", None);
     house.store("/things/lost", 404, "{}", None);
-    house.store("/things/text", 200, &"text ".repeat(100), Some(NoTransform::Heeded));
+    house.store("/things/text", 200, &"text ".repeat(1000), Some(NoTransform::Heeded));
     house
 }
 

@@ -79,7 +79,7 @@ pub struct Detail(Arc<str>);
 impl Detail {
     const MAX_CHARS: usize = 200;
 
-    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
         let mut text = String::new();
         let mut last = String::new();
         for cause in causes(error) {
@@ -132,6 +132,11 @@ impl UpstreamError {
     /// A new connection would most likely fare better.
     pub fn was_kept_too_long(&self) -> bool {
         matches!(self, Self::Closed(_, Line::Kept))
+    }
+
+    /// Whoever was asked is not there, or not who it should be; another may be.
+    pub fn is_unfit(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     /// What it says about the replica; none = nothing.

@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use http::Method;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use rustls::ClientConfig;
@@ -25,7 +26,7 @@ use super::connect;
 use super::error::UpstreamError;
 use super::replica::Replica;
 use crate::clock::Clock;
-use crate::policy::breaker::{Admission, Breaker, Company, Role, Turn};
+use crate::policy::breaker::{Admission, Breaker, Company, Risk, Role, Rules, Turn};
 use crate::policy::reach::{MAX_REPLICAS, Reach};
 
 /// What an upstream's replicas count.
@@ -161,7 +162,7 @@ impl Fleet {
     /// For how long nobody is asked; none = somebody may be.
     pub(super) fn refuses(&self) -> Option<Duration> {
         let now = self.clock.now();
-        self.state.lock().refuses(now)
+        self.state.lock().refuses(&self.reach.breaker, now)
     }
 
     /// Whether there may be more than one.
@@ -169,18 +170,25 @@ impl Fleet {
         self.reach.places.len() > 1 || self.reach.resolve.is_some()
     }
 
+    /// Whether another could be asked than the one that was asked last.
+    pub(super) fn others(&self, trail: &Trail) -> Company {
+        let last = trail.last();
+        self.state.lock().company(|replica| Some(replica.id) != last)
+    }
+
     /// The replica that is asked next; another than before, if there is one.
     pub(super) fn pick(
         self: &Arc<Self>,
         trail: Option<&Trail>,
+        method: &Method,
     ) -> Result<(Arc<Replica>, Going), UpstreamError> {
-        let now = self.clock.now();
+        let (rules, now) = (&self.reach.breaker, self.clock.now());
         let mut state = self.state.lock();
-        let (replica, role) = if let Some(replica) = state.probe(now) {
+        let (replica, role) = if let Some(replica) = state.probe(Risk::of(method), rules, now) {
             (replica, Role::Probe)
         } else {
             let chosen = state.choose(trail.and_then(Trail::last));
-            let wait = || state.refuses(now).unwrap_or_default();
+            let wait = || state.refuses(rules, now).unwrap_or_default();
             (chosen.ok_or_else(|| UpstreamError::Down { retry_after: wait() })?, Role::Regular)
         };
         if let Some(trail) = trail {
@@ -194,8 +202,7 @@ impl Fleet {
     fn tell(&self, id: u64, role: Role, outcome: Outcome) {
         let now = self.clock.now();
         let mut state = self.state.lock();
-        let others = state.members.iter().any(|member| member.inside && member.replica.id != id);
-        let company = if others { Company::Others } else { Company::Alone };
+        let company = state.company(|replica| replica.id != id);
         let Some(member) = state.members.iter_mut().find(|member| member.replica.id == id) else {
             return;
         };
@@ -320,29 +327,30 @@ impl State {
         }
     }
 
-    /// Whether anybody is asked without further ado.
-    fn company(&self) -> Company {
-        let any_in = self.members.iter().any(|member| member.inside);
+    /// Whether anybody of these is asked without further ado.
+    fn company(&self, of: impl Fn(&Replica) -> bool) -> Company {
+        let any_in = self.members.iter().any(|member| member.inside && of(&member.replica));
         if any_in { Company::Others } else { Company::Alone }
     }
 
-    fn refuses(&self, now: Instant) -> Option<Duration> {
-        let company = self.company();
-        let wait = |member: &Member| match member.breaker.admits(company, now) {
-            Admission::Go | Admission::Probe => Duration::ZERO,
-            Admission::Not(until) => until.saturating_duration_since(now),
-        };
+    fn refuses(&self, rules: &Rules, now: Instant) -> Option<Duration> {
+        let company = self.company(|_| true);
+        let wait =
+            |member: &Member| match member.breaker.admits(company, Risk::Repeatable, rules, now) {
+                Admission::Go | Admission::Probe => Duration::ZERO,
+                Admission::Not(until) => until.saturating_duration_since(now),
+            };
         let least = self.members.iter().map(wait).min().unwrap_or_default();
         (!least.is_zero()).then_some(least)
     }
 
     /// A replica whose time to be asked again has come.
-    fn probe(&mut self, now: Instant) -> Option<Arc<Replica>> {
-        let company = self.company();
+    fn probe(&mut self, risk: Risk, rules: &Rules, now: Instant) -> Option<Arc<Replica>> {
+        let company = self.company(|_| true);
         let member = self.members.iter_mut().find(|member| {
             let may = member.is_well() || company == Company::Alone;
-            let admitted = member.breaker.admits(company, now) == Admission::Probe;
-            !member.breaker.is_closed() && may && admitted
+            let admits = || member.breaker.admits(company, risk, rules, now);
+            !member.breaker.is_closed() && may && admits() == Admission::Probe
         })?;
         member.breaker.probes(now);
         Some(Arc::clone(&member.replica))

@@ -132,6 +132,7 @@ async fn nobody_listening_is_a_connect_failure_and_nothing_was_sent() {
     let error = exchange(PATIENT, get("http", addr)).await.unwrap_err();
     assert!(matches!(error, UpstreamError::Connect(_)), "{error:?}");
     assert!(error.never_sent() && error.is_retryable() && !error.is_timeout());
+    assert!(!error.is_unfit());
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
@@ -291,7 +292,7 @@ async fn tls_negotiates_the_version_and_checks_who_answers() {
 
         let error = exchange(PATIENT, get("https", addr)).await.unwrap_err();
         assert!(matches!(error, UpstreamError::Tls(_)), "{error:?}");
-        assert!(error.never_sent() && !error.is_retryable());
+        assert!(error.never_sent() && !error.is_retryable() && error.is_unfit());
         assert!(error.to_string().contains("certificate"), "{error}");
     }
 }

@@ -152,6 +152,40 @@ async fn one_that_is_gone_is_left_alone_and_found_again() {
 }
 
 #[tokio::test]
+async fn what_has_certainly_not_left_goes_to_another_whatever_its_method() {
+    let (socket, gone) = nobody();
+    let well = good().await;
+    let running = gateway(&[gone, well.address], "breaker = { failures = 3, open = \"5s\" }").await;
+    let client = running.client();
+    for n in 0..40 {
+        let answer = client.request(Method::POST, &format!("/{n}"), "").await;
+        assert_eq!(answer.text(), "good");
+    }
+    let metrics = running.metrics().await;
+    assert_eq!(metrics.sum("weir_upstream_requests_total", &[("status", "connect")]), 3);
+    assert_eq!((asked(&well), spent(&running).await), (40, 40), "once each");
+    assert_eq!(states(&running).await, ["ejected", "in"]);
+
+    // It is back, and what may not be repeated is not what finds out.
+    let back = appears(socket);
+    running.clock.advance(Duration::from_secs(6));
+    for n in 0..20 {
+        client.request(Method::POST, &format!("/again/{n}"), "").await;
+    }
+    assert_eq!((asked(&back), states(&running).await), (0, vec!["ejected".into(), "in".into()]));
+    assert_eq!(running.get("/probe").await.text(), "good");
+    assert_eq!((asked(&back), states(&running).await), (1, vec!["in".into(), "in".into()]));
+
+    // Nobody else is there: the client has to know.
+    let (_socket, gone) = nobody();
+    let running = gateway(&[gone], "").await;
+    let answer = running.client().request(Method::POST, "/", "").await;
+    answer.problem(502, "upstream-failed");
+    let metrics = running.metrics().await;
+    assert_eq!(metrics.sum("weir_upstream_requests_total", &[("status", "connect")]), 1);
+}
+
+#[tokio::test]
 async fn one_that_answers_badly_is_left_alone_but_never_the_last() {
     for bad in [BUSY, "junk\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf"] {
         let well = good().await;

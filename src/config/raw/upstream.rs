@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::SecretSource;
 use super::cache::{CacheRule, PageToken, WhenSchema};
 use super::proxy::ProxySource;
+use super::token_url::TokenUrl;
 use crate::config::units::{OneOrMany, Part, Scalar, Span};
 
 /// An API that requests are forwarded to.
@@ -204,7 +205,7 @@ pub(crate) struct Auth {
     pub value: Option<SecretSource>,
     /// oauth2: the token endpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub token_url: Option<String>,
+    pub token_url: Option<TokenUrl>,
     /// oauth2: the client id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<SecretSource>,

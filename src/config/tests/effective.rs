@@ -37,6 +37,29 @@ fn loads_again_to_the_same() {
 }
 
 #[test]
+fn a_token_endpoints_query_is_not_shown_and_is_asked_with() {
+    let oauth2 = |url: &str| {
+        let auth = format!(
+            r#"kind = "oauth2", token_url = "{url}", client_id = {{ value = "i" }}, client_secret = {{ value = "s" }}"#
+        );
+        good(&SMALL.replace(r#"kind = "none""#, &auth))
+    };
+    for (url, shown) in [
+        ("https://h/t?key=hunter2&b=?", "https://h/t?***"),
+        ("https://h/t?", "https://h/t?***"),
+        ("https://h/t", "https://h/t"),
+    ] {
+        let loaded = oauth2(url);
+        let line = format!("token_url = {shown:?}");
+        assert!(loaded.effective.lines().any(|found| found == line), "{}", loaded.effective);
+        assert!(!loaded.effective.contains("hunter2"));
+        let AuthScheme::OAuth2 { token_url, .. } = &only(&loaded).auth else { panic!("{url}") };
+        assert_eq!(*token_url, url);
+        assert_eq!(good(&loaded.effective).effective, loaded.effective, "it loads again");
+    }
+}
+
+#[test]
 fn the_digest_tells_configurations_apart() {
     let one = good(SMALL).settings.digest;
     assert_eq!(one.len(), 64);

@@ -29,6 +29,37 @@ fn syntax_is_reported_everywhere_at_once() {
 }
 
 #[test]
+fn a_number_that_nothing_holds_has_its_line_and_is_not_shown() {
+    check(
+        r#"[server]
+workers = 9223372036854775808
+max_in_flight = 0xffffffffffffffffff
+[upstreams.u]
+base_url = "http://h"
+[upstreams.u.auth]
+kind = "bearer"
+token = -99999999999999999999
+[[upstreams.u.endpoints]]
+id = "x"
+parameters = { p = { one_of = [1, 10000000000000000000] } }
+[[upstreams.u.endpoints]]
+method = 1e999
+path = -inf
+"#,
+        "weir.toml:2: server.workers: is a number beyond 64 bits
+         weir.toml:3: server.max_in_flight: is a number beyond 64 bits
+         weir.toml:8: upstreams.u.auth.token: is a number beyond 64 bits
+         weir.toml:11: upstreams.u.endpoints[x].parameters.p.one_of[1]: is a number beyond 64 bits
+         weir.toml:13: upstreams.u.endpoints[1].method: is a number beyond 64 bits",
+    );
+    check_with_upstream(
+        "[server]\nworkers = 9223372036854775807\n",
+        "weir.toml:2: server.workers: expected a whole number from 0 to 4294967295, found \
+         9223372036854775807",
+    );
+}
+
+#[test]
 fn shape() {
     check(
         r#"[server]

@@ -181,7 +181,7 @@ impl Reader<'_> {
     }
 
     fn oauth2(&mut self, raw: &Auth) -> Option<AuthScheme> {
-        let token_url = self.text("token_url", raw.token_url.as_deref());
+        let token_url = self.text("token_url", raw.token_url.as_ref().map(|url| url.0.as_str()));
         let url_path = format!("{}.token_url", self.path);
         let token_url = token_url.and_then(|url| absolute_url(&url_path, &url, self.report));
         let client_id = self.secret("client_id", raw.client_id.as_ref());

@@ -117,6 +117,31 @@ async fn who_hangs_up_after_the_request_has_left_has_spent_its_token_and_is_not_
 }
 
 #[tokio::test(start_paused = true)]
+async fn so_many_abandoned_requests_go_on_and_one_more_is_broken_off_at_the_price_of_its_token() {
+    const ROOM: usize = 2;
+    let room = Arc::new(Semaphore::new(ROOM));
+    let rig = Rig::new();
+    let fake = slow(true);
+    let layer = LimitLayer { clock: rig.clock.clone(), abandoned: Arc::clone(&room) };
+    let limit = layer.layer(fake.clone());
+    for round in 1..=2 {
+        let gone = round * (ROOM as u64 + 1);
+        let mut pending: Vec<_> =
+            (0..=ROOM).map(|_| limit.clone().call(rig.fetch(Method::GET))).collect();
+        for one in &mut pending {
+            assert!(one.now_or_never().is_none());
+        }
+        drop(pending);
+        assert_eq!((fake.calls() as u64, room.available_permits()), (gone, 0));
+        assert_eq!(rig.spent(), gone - ROOM as u64, "one is over, and paid for");
+        tokio::time::sleep(3 * SECOND).await;
+        assert_eq!(rig.spent(), gone, "exactly one token each");
+        assert_eq!(room.available_permits(), ROOM, "those that had room have ended");
+    }
+    assert_eq!(LimitLayer::new(rig.clock.clone()).abandoned.available_permits(), MAX_ABANDONED);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_below_counts_if_the_request_had_left() {
     for leaves in [true, false] {
         let rig = Rig::new();

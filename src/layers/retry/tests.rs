@@ -6,7 +6,7 @@ use crate::layers::limit::LimitLayer;
 use crate::layers::testing::{Answer, Fake, Rig, SECOND, answer, code, label, send, text};
 use crate::policy::credential::AuthScheme;
 use crate::secret::Secret;
-use crate::upstream::{Phase, UpstreamError};
+use crate::upstream::{Detail, Phase, UpstreamError};
 
 /// The first calls fail as told, the others succeed; every answer says by which token.
 fn failing(times: usize, reply: impl Fn() -> Answer + Send + Sync + 'static) -> Fake<FetchRequest> {
@@ -30,22 +30,35 @@ fn retries(rig: &Rig) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_an_idempotent_request_is_repeated_and_only_where_it_may_help() {
+async fn what_may_have_left_is_repeated_if_it_is_idempotent_and_only_where_it_may_help() {
     type Reply = fn() -> Answer;
     let busy = || Ok(answer(503, &[], "busy"));
     let broken = || Ok(answer(500, &[], "broken"));
     let slow = || Err(UpstreamError::Timeout(Phase::FirstByte).into());
-    let cases: [(Reply, Method, bool); 7] = [
-        (busy, Method::GET, true),
-        (lost, Method::GET, true),
-        (busy, Method::DELETE, true),
-        (busy, Method::POST, false),
-        (lost, Method::PATCH, false),
-        (broken, Method::GET, false),
-        (slow, Method::GET, false),
+    let distrusted = || Err(UpstreamError::Tls(Detail::of(&std::io::Error::other("who?"))).into());
+    let down = || Err(UpstreamError::Down { retry_after: SECOND }.into());
+    let cases: [(Reply, Method, usize, bool); 17] = [
+        (busy, Method::GET, 1, true),
+        (lost, Method::GET, 1, true),
+        (busy, Method::DELETE, 1, true),
+        (busy, Method::POST, 1, false),
+        (lost, Method::PATCH, 1, false),
+        (broken, Method::GET, 1, false),
+        (slow, Method::GET, 1, false),
+        (distrusted, Method::GET, 1, false),
+        // What has certainly not left may go elsewhere.
+        (lost, Method::GET, 2, true),
+        (lost, Method::PATCH, 2, true),
+        (lost, Method::POST, 2, true),
+        (distrusted, Method::GET, 2, true),
+        (distrusted, Method::POST, 2, true),
+        (down, Method::POST, 2, false),
+        (busy, Method::POST, 2, false),
+        (slow, Method::POST, 2, false),
+        (broken, Method::POST, 2, false),
     ];
-    for (reply, method, again) in cases {
-        let rig = Rig::new();
+    for (reply, method, replicas, again) in cases {
+        let rig = Rig::with(|setup| setup.replicas = replicas);
         let fake = failing(1, reply);
         let outcome = send(&RetryLayer.layer(fake.clone()), rig.fetch(method)).await;
         assert_eq!((fake.calls(), retries(&rig)), (1 + usize::from(again), u64::from(again)));

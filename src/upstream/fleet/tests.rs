@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::*;
 use crate::policy::breaker::Rules;
@@ -49,7 +49,7 @@ fn absent() -> UpstreamError {
 /// Picks until it is this one, and lets it fail.
 fn fail(fleet: &Arc<Fleet>, id: u64) {
     loop {
-        let (replica, mut going) = fleet.pick(None).unwrap();
+        let (replica, mut going) = fleet.pick(None, &Method::GET).unwrap();
         if replica.id == id {
             return going.failed(&absent());
         }
@@ -59,7 +59,7 @@ fn fail(fleet: &Arc<Fleet>, id: u64) {
 #[tokio::test]
 async fn the_less_busy_of_two_is_asked() {
     let fleet = fleet(reach(&["a:1", "b:1"]));
-    let held: Vec<_> = (0..20).map(|_| fleet.pick(None).unwrap()).collect();
+    let held: Vec<_> = (0..20).map(|_| fleet.pick(None, &Method::GET).unwrap()).collect();
     let loads: Vec<_> = fleet.status().iter().map(|replica| replica.in_flight).collect();
     assert_eq!(loads, [10, 10]);
     drop(held);
@@ -73,8 +73,8 @@ async fn a_second_attempt_goes_to_another_if_there_is_one() {
         let fleet = fleet(reach(hosts));
         for _ in 0..50 {
             let trail = trail();
-            let first = fleet.pick(Some(&trail)).unwrap().0.id;
-            let second = fleet.pick(Some(&trail)).unwrap().0.id;
+            let first = fleet.pick(Some(&trail), &Method::GET).unwrap().0.id;
+            let second = fleet.pick(Some(&trail), &Method::GET).unwrap().0.id;
             assert_eq!(first != second, others);
         }
     }
@@ -88,24 +88,94 @@ async fn one_that_fails_is_out_until_its_probe_has_answered() {
     fail(&fleet, 0);
     assert_eq!(standing(&fleet), [Standing::Ejected, Standing::In]);
     for _ in 0..20 {
-        assert_eq!(fleet.pick(None).unwrap().0.id, 1);
+        assert_eq!(fleet.pick(None, &Method::GET).unwrap().0.id, 1);
     }
     tokio::time::advance(SECOND).await;
-    let (probed, probe) = fleet.pick(None).unwrap();
+    let (probed, probe) = fleet.pick(None, &Method::GET).unwrap();
     assert_eq!(probed.id, 0);
     for _ in 0..20 {
-        assert_eq!(fleet.pick(None).unwrap().0.id, 1, "one finds out, the rest go elsewhere");
+        assert_eq!(
+            fleet.pick(None, &Method::GET).unwrap().0.id,
+            1,
+            "one finds out, the rest go elsewhere"
+        );
     }
     drop(probe);
-    let (probed, mut probe) = fleet.pick(None).unwrap();
+    let (probed, mut probe) = fleet.pick(None, &Method::GET).unwrap();
     assert_eq!(probed.id, 0, "it was given up: the next finds out");
     probe.answered(StatusCode::OK);
     drop(probe);
     assert_eq!(standing(&fleet), [Standing::In, Standing::In]);
     let mut asked = [0; 2];
-    (0..100).for_each(|_| asked[usize::try_from(fleet.pick(None).unwrap().0.id).unwrap()] += 1);
+    (0..100).for_each(|_| {
+        asked[usize::try_from(picked(&fleet, &Method::GET)).unwrap()] += 1;
+    });
     assert!(asked[0] > 20 && asked[1] > 20, "{asked:?}");
     assert_eq!(fleet.counts.ejections.get(), 1);
+}
+
+/// Who is asked, with a request that comes to nothing.
+fn picked(fleet: &Arc<Fleet>, method: &Method) -> u64 {
+    fleet.pick(None, method).unwrap().0.id
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_not_be_repeated_is_not_risked_on_one_that_has_failed_while_another_is_in() {
+    let fleet = fleet(reach(&["a:1", "b:1"]));
+    fail(&fleet, 0);
+    fail(&fleet, 0);
+    tokio::time::advance(SECOND).await;
+    for method in [Method::POST, Method::PATCH] {
+        assert_eq!(picked(&fleet, &method), 1, "{method}");
+    }
+    for method in [Method::GET, Method::PUT] {
+        assert_eq!(picked(&fleet, &method), 0, "{method}");
+    }
+    tokio::time::advance(3 * SECOND).await;
+    assert_eq!(picked(&fleet, &Method::POST), 1);
+    tokio::time::advance(SECOND).await;
+    let (probed, probe) = fleet.pick(None, &Method::POST).unwrap();
+    assert_eq!(probed.id, 0, "nothing else has come for open_max");
+    for _ in 0..2 {
+        fail(&fleet, 1);
+    }
+    drop(probe);
+    assert_eq!(standing(&fleet), [Standing::Ejected, Standing::Ejected]);
+    assert_eq!(picked(&fleet, &Method::POST), 0, "there is nowhere else to go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_left_alone_for_long_comes_back_sooner_once_there_is_no_other() {
+    let breaker = Rules { failures: 2, open: 4 * SECOND, open_max: 64 * SECOND };
+    let fleet = fleet(Reach { breaker, ..reach(&["a:1", "b:1"]) });
+    fail(&fleet, 0);
+    fail(&fleet, 0);
+    for span in [4, 8, 16] {
+        tokio::time::advance(span * SECOND).await;
+        fail(&fleet, 0);
+    }
+    // It is to be left alone for 32 s; then the other one fails too, and is for 4 s.
+    tokio::time::advance(7 * SECOND).await;
+    fail(&fleet, 1);
+    fail(&fleet, 1);
+    assert_eq!(standing(&fleet), [Standing::Ejected, Standing::Ejected]);
+    assert_eq!(fleet.refuses(), Some(3 * SECOND));
+    tokio::time::advance(3 * SECOND).await;
+    assert_eq!((fleet.refuses(), picked(&fleet, &Method::GET)), (None, 0));
+}
+
+#[tokio::test]
+async fn there_are_others_than_the_one_that_was_asked_while_they_are_in() {
+    let asked = |fleet: &Arc<Fleet>, id| {
+        let trail = Trail(Arc::new(std::sync::atomic::AtomicU64::new(id)));
+        fleet.others(&trail)
+    };
+    assert_eq!(asked(&fleet(reach(&["a:1"])), 0), Company::Alone);
+    let fleet = fleet(reach(&["a:1", "b:1"]));
+    assert_eq!((asked(&fleet, 0), asked(&fleet, 1)), (Company::Others, Company::Others));
+    fail(&fleet, 1);
+    fail(&fleet, 1);
+    assert_eq!((asked(&fleet, 0), asked(&fleet, 1)), (Company::Alone, Company::Others));
 }
 
 #[tokio::test(start_paused = true)]
@@ -116,7 +186,7 @@ async fn when_nobody_is_there_it_is_said_for_how_long() {
     }
     assert_eq!(standing(&fleet), [Standing::Ejected, Standing::Ejected]);
     assert_eq!(fleet.refuses(), Some(SECOND));
-    let refused = fleet.pick(None).err();
+    let refused = fleet.pick(None, &Method::GET).err();
     assert!(matches!(refused, Some(UpstreamError::Down { retry_after: SECOND })), "{refused:?}");
     tokio::time::advance(SECOND).await;
     assert_eq!(fleet.refuses(), None);
@@ -159,7 +229,9 @@ async fn coming_and_going_while_nobody_asks_is_bounded_and_known_afterwards() {
     }
     assert!(fleet.state.lock().changes.lock().len() <= MOST_CHANGES);
     let mut asked = [0; 2];
-    (0..100).for_each(|_| asked[usize::try_from(fleet.pick(None).unwrap().0.id).unwrap()] += 1);
+    (0..100).for_each(|_| {
+        asked[usize::try_from(picked(&fleet, &Method::GET)).unwrap()] += 1;
+    });
     assert!(asked[0] > 20 && asked[1] > 20, "{asked:?}");
 }
 
@@ -201,7 +273,7 @@ async fn addresses_come_and_go_and_a_failed_look_up_changes_nothing() {
     let two = ["api.test:8080 (10.0.0.1)", "api.test:8080 (10.0.0.2)"];
     assert_eq!(names(), two);
     let (first, under_way) = loop {
-        let (replica, going) = fleet.pick(None).unwrap();
+        let (replica, going) = fleet.pick(None, &Method::GET).unwrap();
         if replica.address == Some(address(1)) {
             break (replica, going);
         }
@@ -213,7 +285,11 @@ async fn addresses_come_and_go_and_a_failed_look_up_changes_nothing() {
     tokio::time::sleep(30 * SECOND).await;
     assert_eq!(names(), ["api.test:8080 (10.0.0.2)", "api.test:8080 (10.0.0.3)"]);
     for _ in 0..50 {
-        assert_ne!(fleet.pick(None).unwrap().0.id, first.id, "nothing new for what has gone");
+        assert_ne!(
+            fleet.pick(None, &Method::GET).unwrap().0.id,
+            first.id,
+            "nothing new for what has gone"
+        );
     }
     assert_eq!(first.load(), 1, "what is under way there ends there");
     drop(under_way);
