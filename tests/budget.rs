@@ -122,7 +122,7 @@ cache = {{ mode = "respect" }}
 /// A client that allocates nothing.
 struct Asker {
     stream: TcpStream,
-    answer: Box<[u8; 64 * 1024]>,
+    answer: Box<[u8]>,
 }
 
 impl Asker {
@@ -130,7 +130,7 @@ impl Asker {
         let stream = TcpStream::connect(gateway).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, answer: Box::new([0; 64 * 1024]) }
+        Self { stream, answer: vec![0; 64 * 1024].into_boxed_slice() }
     }
 
     fn ask(&mut self, request: &str, times: usize) {

@@ -6,9 +6,11 @@
 
 mod chunk;
 mod field;
+mod head;
 mod line;
 
 use self::chunk::Chunks;
+use self::head::Head;
 use self::line::RequestLine;
 
 /// What a request's head may be.
@@ -81,16 +83,6 @@ enum State {
     /// Content in chunks.
     Chunked(Chunks),
     Refused(Fault),
-}
-
-/// What the lines so far say.
-#[derive(Debug)]
-struct Head {
-    line: RequestLine,
-    fields: usize,
-    host: bool,
-    length: Option<u64>,
-    chunked: bool,
 }
 
 /// RFC 9112, section 2.2: at least one blank line before a request is ignored.
@@ -311,13 +303,7 @@ impl Framing {
             }
             _ => {
                 let line = RequestLine::read(line, limits)?;
-                *state = State::Fields(Head {
-                    line,
-                    fields: 0,
-                    host: false,
-                    length: None,
-                    chunked: false,
-                });
+                *state = State::Fields(Head::beginning(line));
                 Ok(None)
             }
         }
@@ -348,57 +334,6 @@ pub fn fields(lines: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
         Some((name, field::trim(value.get(1..)?)))
     })
-}
-
-impl Head {
-    fn field(&mut self, line: &[u8], limits: &HeadLimits) -> Result<(), Fault> {
-        self.fields += 1;
-        if self.fields > limits.fields {
-            return Err(field::TOO_MANY);
-        }
-        let (name, value) = field::read(line, limits)?;
-        match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
-                // RFC 9112, section 3.2: exactly one, and a valid one.
-                if std::mem::replace(&mut self.host, true) {
-                    return Err(Fault::Malformed("more than one Host"));
-                }
-                if !super::authority::is_host(value) {
-                    return Err(Fault::Malformed("Host names no host"));
-                }
-            }
-            14 if name.eq_ignore_ascii_case(b"content-length") => {
-                if self.length.is_some() {
-                    return Err(Fault::Malformed("more than one Content-Length"));
-                }
-                self.length = Some(field::length(value)?);
-            }
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                if std::mem::replace(&mut self.chunked, true) {
-                    return Err(Fault::Malformed("more than one Transfer-Encoding"));
-                }
-                field::coding(value)?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn content(&self) -> Result<Content, Fault> {
-        if self.line.minor > 0 && !self.host {
-            return Err(Fault::Malformed("no Host"));
-        }
-        match (self.chunked, self.length) {
-            // RFC 9112, section 6.1: no message has both.
-            (true, Some(_)) => Err(Fault::Malformed("both Transfer-Encoding and Content-Length")),
-            // RFC 9112, section 6.1: the framing of such a message is faulty.
-            (true, None) if self.line.minor == 0 => {
-                Err(Fault::Malformed("Transfer-Encoding in HTTP/1.0"))
-            }
-            (true, None) => Ok(Content::Chunked),
-            (false, length) => Ok(Content::Length(length.unwrap_or(0))),
-        }
-    }
 }
 
 #[cfg(test)]

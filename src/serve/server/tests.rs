@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tower::service_fn;
 
 mod drains;
+mod express;
 mod http2;
 mod kinds;
 mod rest;
