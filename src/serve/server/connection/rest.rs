@@ -1,6 +1,7 @@
 //! An HTTP/1 connection while hyper has nothing to do with it: between requests, and while they
 //! are such as can be answered at once.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 
 use bytes::{Buf as _, Bytes};
@@ -117,7 +118,13 @@ impl<'c, S> Rest<'c, S> {
         let seat =
             self.seat.get_or_insert_with(|| express.seat(who.peer, who.certificate.as_ref()));
         self.head.clear();
-        seat.answer(request, &mut self.head)
+        let head = &mut self.head;
+        let answered = catch_unwind(AssertUnwindSafe(|| seat.answer(request, head)));
+        answered.unwrap_or_else(|_panic| {
+            // It has been logged. By the long way it is an answer.
+            self.seat = None;
+            None
+        })
     }
 
     async fn send<I: Wire>(

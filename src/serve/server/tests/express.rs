@@ -20,6 +20,7 @@ impl Seat for Fast {
         let body = match request.target {
             "/fast" => Bytes::from_static(b"fast"),
             "/fast/big" => Bytes::from(vec![b'x'; BIG]),
+            "/panic" => panic!("as told"),
             _ => return None,
         };
         let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -123,6 +124,15 @@ async fn who_does_not_take_a_fast_answer_is_cut_and_who_does_has_it_whole() {
     let mut some = Vec::new();
     let read = timeout(PATIENCE, idler.read_to_end(&mut some)).await.unwrap();
     assert!(read.is_err() && some.len() < all, "reset in the middle");
+}
+
+#[tokio::test]
+async fn a_panic_leaves_it_to_the_long_way() {
+    let mut fixture = start_fast(limits()).await;
+    let mut stream = fixture.connect().await;
+    assert!(comes_fast(&mut stream, "/fast").await);
+    assert!(!comes_fast(&mut stream, "/panic").await);
+    assert_eq!(fixture.begun().await, "/panic");
 }
 
 #[tokio::test]
