@@ -1,6 +1,7 @@
 //! An HTTP/1 connection while hyper has nothing to do with it: between requests, and while they
 //! are such as can be answered at once.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 
@@ -138,12 +139,14 @@ impl<'c, S> Rest<'c, S> {
             guard.flush().await
         });
         // Nearly every answer fits into the kernel's buffer, and needs no timer.
-        let mut sent = sending.as_mut().now_or_never();
+        if let Some(sent) = sending.as_mut().now_or_never() {
+            return self.ended(sent);
+        }
         let mut look = pin!(tokio::time::sleep(PARK_AFTER));
-        while sent.is_none() {
+        loop {
             tokio::select! {
                 biased;
-                now = sending.as_mut() => sent = Some(now),
+                sent = sending.as_mut() => return self.ended(sent),
                 () = look.as_mut() => match self.server.limits.patience.judge(&self.pulse.signs()) {
                     Verdict::LookAgain(time) => look.set(tokio::time::sleep(time)),
                     Verdict::Stalled => {
@@ -155,12 +158,12 @@ impl<'c, S> Rest<'c, S> {
                 }
             }
         }
-        match sent {
-            Some(Err(error)) => {
-                tracing::debug!(%error, peer = ?self.line.peer(), "connection ended early");
-                Err(Rested::Ends)
-            }
-            Some(Ok(())) | None => Ok(()),
-        }
+    }
+
+    fn ended(&self, sent: io::Result<()>) -> Result<(), Rested> {
+        sent.map_err(|error| {
+            tracing::debug!(%error, peer = ?self.line.peer(), "connection ended early");
+            Rested::Ends
+        })
     }
 }
