@@ -38,7 +38,7 @@ impl Extent {
         };
         let name = whole.parameter.as_str();
         let query = parse_query(query)?;
-        let query = query.all();
+        let query = query.as_slice();
         let mut given = query.iter().filter(|(n, _)| n == name).map(|(_, value)| value);
         let Some(value) = given.next() else { return Ok(Self::Page) };
         if given.next().is_some() {

@@ -4,17 +4,16 @@ use std::borrow::Cow;
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
 
 use super::endpoint::{Endpoint, KeyRule, Parameter, ParameterKind, Spelling};
 use super::spelling::{EncodeTimes, encode_segment};
 
 mod decoded;
-mod few;
 mod packed;
 mod query;
 
 use self::decoded::Decoded;
-use self::few::Few;
 use self::packed::{Packed, Packer, field};
 use self::query::Pairs;
 pub(super) use self::query::parse_query;
@@ -49,20 +48,20 @@ impl Canonical {
             }
             Decoded::of(name, raw)
         };
-        let (mut path, mut length) = (Few::default(), 0);
+        let (mut path, mut length) = (SmallVec::<[_; 4]>::new(), 0);
         for (name, raw) in captures {
             let value = value(name, raw)?;
             length += field(name.len()) + field(value.len());
             path.push((name, value));
         }
         let query = settled(endpoint, query.unwrap_or_default())?;
-        let lengths = query.all().iter().map(|(name, text)| field(name.len()) + field(text.len()));
-        let mut packer = Packer::new(path.all().len(), length + lengths.sum::<usize>());
-        for (name, value) in path.all() {
+        let lengths = query.iter().map(|(name, text)| field(name.len()) + field(text.len()));
+        let mut packer = Packer::new(path.len(), length + lengths.sum::<usize>());
+        for (name, value) in &path {
             packer.put(name);
             value.put_into(&mut packer);
         }
-        for (name, text) in query.all() {
+        for (name, text) in &query {
             packer.put(name);
             packer.put(text);
         }
@@ -155,7 +154,7 @@ fn settled<'q>(endpoint: &'q Endpoint, query: &'q str) -> Result<Pairs<'q>, BadP
     if let KeyRule::Only(names) = &endpoint.key {
         query.retain(|(name, _)| names.iter().any(|one| one == name));
     }
-    query.all_mut().sort_by(|(a, _), (b, _)| a.cmp(b));
+    query.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(query)
 }
 
@@ -165,7 +164,7 @@ fn settle<'q>(parameter: &'q Parameter, query: &mut Pairs<'q>) -> Result<(), Bad
     if let ParameterKind::Text { .. } = parameter.kind {
         query.retain(|(n, value)| n != name || !value.is_empty());
     }
-    let mut given = query.all_mut().iter_mut().filter(|(n, _)| n == name).map(|(_, value)| value);
+    let mut given = query.iter_mut().filter(|(n, _)| n == name).map(|(_, value)| value);
     let (first, repeated) = (given.next(), given.next().is_some());
     match first {
         _ if repeated => Err(bad(name, "is given more than once")),

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use memchr::{memchr, memchr2};
+use smallvec::SmallVec;
 
-use super::few::Few;
 use super::{BadParameter, bad, decode};
 
 /// A name and its value.
@@ -13,8 +13,8 @@ pub(in crate::policy) type Pair<'q> = (Cow<'q, str>, Cow<'q, str>);
 /// Largest number of query parameters a request may carry.
 pub(super) const MAX_PARAMETERS: usize = 64;
 
-/// Pairs in the client's order.
-pub(in crate::policy) type Pairs<'q> = Few<Pair<'q>>;
+/// Pairs in the client's order. Most requests have so few that they need no memory of their own.
+pub(in crate::policy) type Pairs<'q> = SmallVec<[Pair<'q>; 4]>;
 
 pub(in crate::policy) fn parse_query(query: &str) -> Result<Pairs<'_>, BadParameter> {
     let mut pairs = Pairs::default();
@@ -81,7 +81,7 @@ mod tests {
                 pairs.map(|(name, value)| Ok((decode(name)?, decode(value)?))).collect();
             let read = parse_query(&query).ok().map(|pairs| {
                 let owned = |(name, value): &Pair<'_>| (name.to_string(), value.to_string());
-                pairs.all().iter().map(owned).collect::<Vec<_>>()
+                pairs.iter().map(owned).collect::<Vec<_>>()
             });
             prop_assert_eq!(read, expected.ok());
         }
