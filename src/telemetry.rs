@@ -5,6 +5,8 @@ mod access_line;
 mod access_log;
 mod panics;
 mod rare;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::io::{IsTerminal as _, stderr};
 

@@ -1,7 +1,6 @@
 //! The fast way says, counts and logs what the stack does.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::sync::OnceLock;
 
 use arc_swap::ArcSwap;
@@ -9,7 +8,6 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::StatusCode;
 use http_body_util::BodyExt as _;
-use parking_lot::Mutex;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use tokio::runtime::Runtime;
@@ -28,21 +26,9 @@ use crate::policy::freshness::{Stale, Times};
 use crate::serve::{Bare, Seat};
 use crate::store::entry::{Content, Entry, Kept};
 use crate::store::purges::Membership;
+use crate::telemetry::testing::Sink;
 use crate::telemetry::{AccessLog, Format};
 use crate::world::{Clients, World};
-
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 type Said = (StatusCode, Vec<(String, String)>, Bytes);
 type Fields<'f> = [(&'f str, &'f str)];
@@ -212,7 +198,7 @@ impl House {
     /// All that was logged, less what differs from one time to the next.
     fn logged(&self) -> Vec<serde_json::Value> {
         self.witness.access_log.as_ref().unwrap().flush();
-        let text = String::from_utf8(self.written.0.lock().clone()).unwrap();
+        let text = self.written.text();
         let line = |line: &str| {
             let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
             for varies in ["time", "duration_ms", "request_id"] {

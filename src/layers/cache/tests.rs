@@ -22,6 +22,7 @@ mod rules;
 mod stale;
 mod validation;
 mod variants;
+mod wishes;
 
 /// Answers 200 with the number of the call.
 fn numbers() -> Fake<FetchRequest> {

@@ -1,7 +1,4 @@
-use std::io::{self, Write};
-
 use futures_util::FutureExt as _;
-use parking_lot::Mutex;
 
 use super::*;
 use crate::error::GatewayError;
@@ -12,19 +9,7 @@ use crate::layers::route::RouteLayer;
 use crate::layers::testing::{Fake, Rig, SECOND, answer, field, keyed, send, site, text};
 use crate::request::RoutedRequest;
 use crate::telemetry::Format;
-
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::telemetry::testing::Sink;
 
 /// A witness, and what it has written so far.
 fn witness(rig: &Rig) -> (Arc<Witness>, impl Fn() -> Vec<serde_json::Value> + use<>) {
@@ -45,7 +30,7 @@ fn witness(rig: &Rig) -> (Arc<Witness>, impl Fn() -> Vec<serde_json::Value> + us
         let witness = Arc::clone(&witness);
         move || {
             witness.access_log.as_ref().unwrap().flush();
-            let written = String::from_utf8(sink.0.lock().clone()).unwrap();
+            let written = sink.text();
             written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
         }
     };

@@ -2,6 +2,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::SystemTime;
 
 use super::*;
+use crate::telemetry::testing::Sink;
 
 /// A sink that reports every batch it is given, and takes none before it is allowed to.
 struct Gate {
@@ -112,23 +113,10 @@ fn lines_a_broken_sink_refuses_are_counted() {
     assert_eq!(dropped.get(), 2);
 }
 
-/// Keeps what it is given.
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn lines_of_many_threads_are_never_mixed() {
-    let sink = Arc::new(Mutex::new(Vec::new()));
-    let log = AccessLog::new(Box::new(Sink(Arc::clone(&sink))), Format::Json, Counter::default());
+    let sink = Sink::default();
+    let log = AccessLog::new(Box::new(sink.clone()), Format::Json, Counter::default());
     let log = log.unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -140,7 +128,7 @@ fn lines_of_many_threads_are_never_mixed() {
         }
     });
     log.flush();
-    let written = String::from_utf8(sink.lock().clone()).unwrap();
+    let written = sink.text();
     assert_eq!(written.lines().count(), 2_000);
     for line in written.lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
